@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensor/dequantize.h"
+
+#include <cmath>
+#include <vector>
+
+#include "tensor/ggml_blocks.h"
+#include "tensor/half.h"
+
+namespace wanslim {
+namespace {
+
+// Any float tensor as floats.
+std::vector<float> floats_of(const Tensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.count()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    switch (tensor.dtype()) {
+      case DType::kBF16:
+        values[i] = bf16_to_float(tensor.as<uint16_t>()[i]);
+        break;
+      case DType::kF16:
+        values[i] = f16_to_float(tensor.as<uint16_t>()[i]);
+        break;
+      default:
+        CHECK(tensor.dtype() == DType::kF32);
+        values[i] = tensor.as<float>()[i];
+    }
+  }
+  return values;
+}
+
+// The scale of column `column` of `row`, in float.
+float scale_at(const QuantizedLinear& q, int64_t row, int64_t column, int64_t in) {
+  const int64_t per_row = q.scale.count() / std::max<int64_t>(1, out_features(q));
+  const int64_t group = per_row > 0 ? in / per_row : in;
+  const size_t at = static_cast<size_t>(row * per_row + column / std::max<int64_t>(1, group));
+  switch (q.scale.dtype()) {
+    case DType::kU8: {
+      float scale = std::ldexp(1.0f, q.scale.as<uint8_t>()[at] - 127);
+      if (!q.dual_scale.empty()) {
+        const int64_t dual = q.dual_scale.count() / out_features(q);
+        scale *= q.dual_scale.as<float>()[static_cast<size_t>(row * dual + column / (in / dual))];
+      }
+      return scale;
+    }
+    case DType::kF8E4M3:
+      return e4m3_to_float(q.scale.as<uint8_t>()[at]) * q.dual_scale.as<float>()[0];
+    default:
+      return q.scale.count() == 1 ? q.scale.as<float>()[0] : q.scale.as<float>()[at];
+  }
+}
+
+float code_at(const QuantizedLinear& q, int64_t row, int64_t column, int64_t in) {
+  const size_t at = static_cast<size_t>(row * in + column);
+  switch (q.weight.dtype()) {
+    case DType::kI8:
+      return static_cast<float>(q.weight.as<int8_t>()[at]);
+    case DType::kF8E4M3:
+      return e4m3_to_float(q.weight.as<uint8_t>()[at]);
+    default:
+      return kFp4Values[q.weight.as<uint8_t>()[at / 2] >> (at % 2 * 4) & 15];
+  }
+}
+
+void decode_ggml_row(const QuantizedLinear& q, int64_t row, std::span<float> values) {
+  const GgmlBlock block = ggml_block(q.scheme.weight);
+  const size_t bytes = static_cast<size_t>(block.bytes), elements = static_cast<size_t>(block.elements);
+  const size_t row_bytes = static_cast<size_t>(q.weight.dim(1));
+  for (size_t b = 0; b * elements < values.size(); ++b) {
+    decode_ggml_block(q.scheme.weight,
+                      q.weight.as<uint8_t>().subspan(static_cast<size_t>(row) * row_bytes + b * bytes, bytes),
+                      values.subspan(b * elements, elements));
+  }
+}
+
+void add_low_rank(const QuantizedLinear& q, std::span<float> weight) {
+  const size_t in = static_cast<size_t>(in_features(q)), rank = static_cast<size_t>(q.lora_down.dim(0));
+  const std::vector<float> down = floats_of(q.lora_down), up = floats_of(q.lora_up);
+  for (size_t i = 0; i < weight.size(); ++i) {
+    double sum = 0;
+    for (size_t k = 0; k < rank; ++k) {
+      sum += static_cast<double>(up[i / in * rank + k]) * static_cast<double>(down[k * in + i % in]);
+    }
+    weight[i] = static_cast<float>(static_cast<double>(weight[i]) + sum);
+  }
+}
+
+}  // namespace
+
+int64_t out_features(const QuantizedLinear& q) {
+  return q.weight.dim(0);
+}
+
+int64_t in_features(const QuantizedLinear& q) {
+  const GgmlBlock block = ggml_block(q.scheme.weight);
+  if (block.elements > 0) return q.weight.dim(1) / block.bytes * block.elements;
+  return q.weight.dtype() == DType::kU8 ? q.weight.dim(1) * 2 : q.weight.dim(1);
+}
+
+void dequantize_row(const QuantizedLinear& q, int64_t row, std::span<float> values) {
+  const int64_t in = in_features(q);
+  CHECK(values.size() == static_cast<size_t>(in));
+  if (is_ggml(q.scheme.weight)) return decode_ggml_row(q, row, values);
+  for (int64_t column = 0; column < in; ++column) {
+    values[static_cast<size_t>(column)] = code_at(q, row, column, in) * scale_at(q, row, column, in);
+  }
+}
+
+Tensor dequantize_codes(const QuantizedLinear& q) {
+  Tensor result(DType::kF32, {out_features(q), in_features(q)});
+  const size_t in = static_cast<size_t>(in_features(q));
+  for (int64_t r = 0; r < out_features(q); ++r) {
+    dequantize_row(q, r, result.as<float>().subspan(static_cast<size_t>(r) * in, in));
+  }
+  return result;
+}
+
+Tensor dequantize(const QuantizedLinear& q) {
+  Tensor result = dequantize_codes(q);
+  const std::span<float> weight = result.as<float>();
+  if (q.hadamard_group > 0) regular_hadamard(weight, q.hadamard_group);
+  if (!q.smooth.empty()) {
+    const std::vector<float> smooth = floats_of(q.smooth);
+    for (size_t i = 0; i < weight.size(); ++i) weight[i] *= smooth[i % smooth.size()];
+  }
+  if (!q.lora_down.empty()) add_low_rank(q, weight);
+  return result;
+}
+
+void regular_hadamard(std::span<float> values, int group) {
+  const size_t size = static_cast<size_t>(group);
+  CHECK(size > 0 && values.size() % size == 0);
+  std::vector<double> work(size);
+  for (size_t start = 0; start < values.size(); start += size) {
+    for (size_t i = 0; i < size; ++i) work[i] = values[start + i];
+    for (size_t stride = 1; stride < size; stride *= 4) {
+      CHECK(size % (stride * 4) == 0);
+      for (size_t i = 0; i < size; ++i) {
+        if (i / stride % 4 != 0) continue;
+        double* const v = &work[i];
+        const double half = (v[0] + v[stride] + v[2 * stride] + v[3 * stride]) / 2;
+        // Row k of H4 is all ones but for one -1, at 3 - k.
+        const double a = half - v[3 * stride], b = half - v[2 * stride], c = half - v[stride],
+                     e = half - v[0];
+        v[0] = a, v[stride] = b, v[2 * stride] = c, v[3 * stride] = e;
+      }
+    }
+    for (size_t i = 0; i < size; ++i) values[start + i] = static_cast<float>(work[i]);
+  }
+}
+
+}  // namespace wanslim
