@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "kernels/gemm_epilogue.h"
+#include "kernels/gemm_micro.h"
+#include "kernels/scratch.h"
+
+namespace wanslim {
+namespace {
+
+constexpr int64_t round_up(int64_t value, int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+constexpr int64_t padded_k(int64_t k) {
+  return round_up(k, 4);
+}
+
+template <class T>
+PackedWeight pack(GemmType type, std::span<const T> weight, int64_t n, int64_t k) {
+  constexpr int64_t kGroup = 4 / sizeof(T);
+  CHECK(weight.size() == static_cast<size_t>(n * k));
+  const int64_t panels = round_up(n, kPanel) / kPanel, depth = padded_k(k);
+  PackedWeight packed{.type = type, .n = n, .k = k, .data = Buffer(panels * kPanel * depth * sizeof(T))};
+  T* data = reinterpret_cast<T*>(packed.data.data());
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      T* to = data + panel * kPanel * depth;
+      std::memset(to, 0, static_cast<size_t>(kPanel * depth) * sizeof(T));
+      const int64_t columns = std::min(kPanel, n - panel * kPanel);
+      for (int64_t column = 0; column < columns; ++column) {
+        const T* row = weight.data() + (panel * kPanel + column) * k;
+        for (int64_t i = 0; i < k; ++i) {
+          to[(i / kGroup * kPanel + column) * kGroup + i % kGroup] = row[i];
+        }
+      }
+    }
+  });
+  return packed;
+}
+
+struct Operand {
+  const void* data = nullptr;
+  int64_t element_bytes = 0, rows = 0;
+};
+
+// How the work is cut. Only k_block decides about the order of sums; it depends on k and the target alone.
+struct Blocking {
+  int64_t m = 0, n = 0, k = 0;
+};
+
+Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWeight& weight) {
+  const int64_t deepest = 1536 * kernel.group / (kernel.words_per_group * 2);  // inputs: a strip of 36 KiB
+  const int64_t pieces = (weight.k + deepest - 1) / deepest;
+  Blocking b;
+  b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
+  b.m = 96;
+  b.n = round_up(weight.n, kPanel);
+  if (pieces > 1) b.n = std::min<int64_t>(b.n, 1024);
+  const int64_t wanted = 3 * threads();
+  while (b.n > 128 && ((rows + b.m - 1) / b.m) * ((weight.n + b.n - 1) / b.n) < wanted) {
+    b.n = round_up(b.n / 2, kPanel);
+  }
+  return b;
+}
+
+struct Task {
+  const MicroKernel& kernel;
+  const Operand& a;
+  const PackedWeight& weight;
+  const Epilogue& epilogue;
+  Blocking blocking;
+};
+
+void start_tile(const Task& t, int64_t panel, std::byte* tile) {
+  const size_t row_bytes = kPanel * 4;
+  if (!t.kernel.biased) {
+    std::memset(tile, 0, row_bytes * static_cast<size_t>(t.kernel.rows));
+    return;
+  }
+  const std::byte* start = t.weight.start.data() + static_cast<size_t>(panel) * row_bytes;
+  for (int64_t r = 0; r < t.kernel.rows; ++r) std::memcpy(tile + r * row_bytes, start, row_bytes);
+}
+
+// Output rows [m0, m1), panels [p0, p1).
+void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
+  const int64_t rows = t.kernel.rows, strips = (m1 - m0 + rows - 1) / rows, depth = padded_k(t.weight.k);
+  const int64_t element = t.weight.type == GemmType::kF32 ? 4 : t.weight.type == GemmType::kBF16 ? 2 : 1;
+  const int64_t strip_words = t.kernel.strip_words(t.blocking.k);
+  const int64_t tile_bytes = rows * kPanel * 4;
+  const bool single = t.blocking.k >= t.weight.k;  // then one panel of tiles is enough
+  const int64_t tiles = strips * (single ? 1 : p1 - p0);
+  std::byte* scratch = thread_scratch(static_cast<size_t>(strips * strip_words * 4 + tiles * tile_bytes));
+  std::byte* sums = scratch + strips * strip_words * 4;
+  for (int64_t k0 = 0; k0 < t.weight.k; k0 += t.blocking.k) {
+    const int64_t inputs = std::min(t.blocking.k, t.weight.k - k0);
+    for (int64_t s = 0; s < strips; ++s) {
+      const int64_t row = m0 + s * rows;
+      const std::byte* source =
+          static_cast<const std::byte*>(t.a.data) + (row * t.weight.k + k0) * t.a.element_bytes;
+      t.kernel.pack(source, t.weight.k, std::min(rows, m1 - row), inputs,
+                    reinterpret_cast<uint32_t*>(scratch) + s * strip_words);
+    }
+    for (int64_t p = p0; p < p1; ++p) {
+      const std::byte* panel = t.weight.data.data() + (p * depth + k0) * kPanel * element;
+      for (int64_t s = 0; s < strips; ++s) {
+        std::byte* tile = sums + (single ? s : (p - p0) * strips + s) * tile_bytes;
+        if (k0 == 0) start_tile(t, p, tile);
+        t.kernel.run(reinterpret_cast<const uint32_t*>(scratch) + s * strip_words, panel,
+                     (inputs + t.kernel.group - 1) / t.kernel.group, tile, kPanel);
+        if (k0 + inputs < t.weight.k) continue;
+        const int64_t row = m0 + s * rows;
+        run_epilogue(t.epilogue, tile, t.weight.type == GemmType::kS8,
+                     {.row = row, .rows = std::min(rows, m1 - row), .column = p * kPanel, .n = t.weight.n});
+      }
+    }
+  }
+}
+
+void run(const MicroKernel& kernel, const Operand& a, const PackedWeight& weight, const Epilogue& epilogue) {
+  CHECK(epilogue.bf16 != nullptr || epilogue.f32 != nullptr);
+  if (a.rows == 0 || weight.n == 0) return;
+  const Task task{kernel, a, weight, epilogue, choose_blocking(kernel, a.rows, weight)};
+  const Blocking& b = task.blocking;
+  const int64_t row_blocks = (a.rows + b.m - 1) / b.m, column_blocks = (weight.n + b.n - 1) / b.n;
+  parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t m0 = i / column_blocks * b.m, n0 = i % column_blocks * b.n;
+      run_block(task, m0, std::min(a.rows, m0 + b.m), n0 / kPanel,
+                (std::min(weight.n, n0 + b.n) + kPanel - 1) / kPanel);
+    }
+  });
+}
+
+}  // namespace
+
+PackedWeight pack_f32(std::span<const float> weight, int64_t n, int64_t k) {
+  return pack(GemmType::kF32, weight, n, k);
+}
+
+PackedWeight pack_bf16(std::span<const uint16_t> weight, int64_t n, int64_t k) {
+  return pack(GemmType::kBF16, weight, n, k);
+}
+
+PackedWeight pack_s8(std::span<const int8_t> weight, int64_t n, int64_t k) {
+  CHECK(k <= 131072);  // 128 * 128 * k < 2^31
+  PackedWeight packed = pack(GemmType::kS8, weight, n, k);
+  const int64_t padded = round_up(n, kPanel);
+  packed.start = Buffer(static_cast<size_t>(padded) * sizeof(int32_t));
+  int32_t* start = reinterpret_cast<int32_t*>(packed.start.data());
+  std::fill(start, start + padded, 0);
+  parallel_for(n, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += weight[static_cast<size_t>(row * k + i)];
+      start[row] = -128 * sum;
+    }
+  });
+  return packed;
+}
+
+void gemm_f32(const float* a, int64_t m, const PackedWeight& weight, const Epilogue& epilogue) {
+  CHECK(weight.type != GemmType::kS8);
+  const MicroKernels& kernels = micro_kernels();
+  run(weight.type == GemmType::kF32 ? kernels.f32 : kernels.f32_bf16, {a, 4, m}, weight, epilogue);
+}
+
+void gemm_bf16(const uint16_t* a, int64_t m, const PackedWeight& weight, const Epilogue& epilogue) {
+  CHECK(weight.type == GemmType::kBF16);
+  run(micro_kernels().bf16, {a, 2, m}, weight, epilogue);
+}
+
+void gemm_s8(const int8_t* a, int64_t m, const PackedWeight& weight, const Epilogue& epilogue) {
+  CHECK(weight.type == GemmType::kS8);
+  CHECK(epilogue.row_scale != nullptr && epilogue.column_scale != nullptr);
+  run(micro_kernels().s8, {a, 1, m}, weight, epilogue);
+}
+
+}  // namespace wanslim

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gemm_micro.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tensor/half.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/gemm_micro.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace wanslim::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using F32 = hn::CappedTag<float, 16>;
+using I32 = hn::RebindToSigned<F32>;
+using U32 = hn::RebindToUnsigned<F32>;
+
+// 512-bit targets have 32 registers: 24 sums, 2 panel vectors, 1 broadcast. The others have 16.
+constexpr int kRows = HWY_MAX_BYTES >= 64 ? 12 : 6;
+constexpr int kPanelWidth = 32;
+
+#if HWY_TARGET == HWY_SCALAR
+constexpr int kLanes = 1;
+#else
+constexpr int kLanes = HWY_MIN(HWY_MAX_BYTES, 64) / 4;
+#endif
+
+// Sums for kRows x 2 vectors of columns, from and to the tile.
+struct Sums {
+  hn::Vec<F32> v[kRows][2];
+};
+
+HWY_INLINE void load_sums(const float* HWY_RESTRICT tile, int64_t ldc, Sums& sums) {
+  const F32 d;
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    sums.v[i][0] = hn::LoadU(d, tile + i * ldc);
+    sums.v[i][1] = hn::LoadU(d, tile + i * ldc + kLanes);
+  }
+}
+
+HWY_INLINE void store_sums(const Sums& sums, float* HWY_RESTRICT tile, int64_t ldc) {
+  const F32 d;
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    hn::StoreU(sums.v[i][0], d, tile + i * ldc);
+    hn::StoreU(sums.v[i][1], d, tile + i * ldc + kLanes);
+  }
+}
+
+HWY_INLINE void add_products(const float* HWY_RESTRICT a, hn::Vec<F32> b0, hn::Vec<F32> b1, Sums& sums) {
+  const F32 d;
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    const auto broadcast = hn::Set(d, a[i]);
+    sums.v[i][0] = hn::MulAdd(broadcast, b0, sums.v[i][0]);
+    sums.v[i][1] = hn::MulAdd(broadcast, b1, sums.v[i][1]);
+  }
+}
+
+void run_f32(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) {
+  const F32 d;
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const float* HWY_RESTRICT a = reinterpret_cast<const float*>(strip);
+    const float* HWY_RESTRICT b = static_cast<const float*>(panel) + column;
+    float* c = static_cast<float*>(tile) + column;
+    Sums sums;
+    load_sums(c, ldc, sums);
+    for (int64_t k = 0; k < groups; ++k, a += kRows, b += kPanelWidth) {
+      add_products(a, hn::LoadU(d, b), hn::LoadU(d, b + kLanes), sums);
+    }
+    store_sums(sums, c, ldc);
+  }
+}
+
+void run_f32_bf16(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) {
+  const F32 d;
+  const U32 du;
+  const auto high_half = hn::Set(du, 0xffff0000u);
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const float* HWY_RESTRICT a = reinterpret_cast<const float*>(strip);
+    const uint32_t* HWY_RESTRICT b = static_cast<const uint32_t*>(panel) + column;
+    float* c = static_cast<float*>(tile) + column;
+    Sums sums;
+    load_sums(c, ldc, sums);
+    for (int64_t k = 0; k < groups; ++k, a += 2 * kRows, b += kPanelWidth) {
+      const auto pair0 = hn::LoadU(du, b), pair1 = hn::LoadU(du, b + kLanes);
+      add_products(a, hn::BitCast(d, hn::ShiftLeft<16>(pair0)), hn::BitCast(d, hn::ShiftLeft<16>(pair1)),
+                   sums);
+      add_products(a + kRows, hn::BitCast(d, hn::And(pair0, high_half)),
+                   hn::BitCast(d, hn::And(pair1, high_half)), sums);
+    }
+    store_sums(sums, c, ldc);
+  }
+}
+
+// sum + products of the two int16 in each 32-bit lane.
+HWY_INLINE hn::Vec<I32> add_pair_products(hn::Vec<I32> sum, hn::Vec<I32> a, hn::Vec<I32> b) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  const hn::Repartition<int16_t, I32> d16;
+  auto unused = hn::Zero(I32());
+  return hn::ReorderWidenMulAccumulate(I32(), hn::BitCast(d16, a), hn::BitCast(d16, b), sum,
+                                       unused);  // pmaddwd
+#else
+  const auto low = [](hn::Vec<I32> v) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(v)); };
+  const auto even = hn::Mul(low(a), low(b));
+  return hn::Add(sum, hn::Add(even, hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b))));
+#endif
+}
+
+// Bytes 0 and 2 of each lane as a pair of int16; with kOdd bytes 1 and 3.
+template <bool kOdd>
+HWY_INLINE hn::Vec<I32> byte_pair(hn::Vec<I32> bytes) {
+#if HWY_TARGET == HWY_SCALAR
+  const I32 d;
+  const auto low = hn::ShiftRight<24>(kOdd ? hn::ShiftLeft<16>(bytes) : hn::ShiftLeft<24>(bytes));
+  const auto high = hn::ShiftRight<24>(kOdd ? bytes : hn::ShiftLeft<8>(bytes));
+  return hn::Or(hn::And(low, hn::Set(d, 0xffff)), hn::ShiftLeft<16>(high));
+#else
+  const hn::Repartition<int16_t, I32> d16;
+  const auto halves = hn::BitCast(d16, bytes);
+  return hn::BitCast(I32(), hn::ShiftRight<8>(kOdd ? halves : hn::ShiftLeft<8>(halves)));
+#endif
+}
+
+// One pass over the panel for the even inputs and one for the odd: both at once would need more than 16
+// registers.
+template <bool kOdd>
+HWY_INLINE void add_pairs(const int32_t* HWY_RESTRICT a, const int32_t* HWY_RESTRICT b, int64_t groups,
+                          hn::Vec<I32> sums[kRows][2]) {
+  const I32 d;
+  for (int64_t k = 0; k < groups; ++k, a += 2 * kRows, b += kPanelWidth) {
+    const auto pairs0 = byte_pair<kOdd>(hn::LoadU(d, b));
+    const auto pairs1 = byte_pair<kOdd>(hn::LoadU(d, b + kLanes));
+    HWY_UNROLL(12)
+    for (int i = 0; i < kRows; ++i) {
+      const auto broadcast = hn::Set(d, a[i]);
+      sums[i][0] = add_pair_products(sums[i][0], broadcast, pairs0);
+      sums[i][1] = add_pair_products(sums[i][1], broadcast, pairs1);
+    }
+  }
+}
+
+void run_s8(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) {
+  const I32 d;
+  const int32_t* a = reinterpret_cast<const int32_t*>(strip);
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const int32_t* b = static_cast<const int32_t*>(panel) + column;
+    int32_t* c = static_cast<int32_t*>(tile) + column;
+    hn::Vec<I32> sums[kRows][2];
+    HWY_UNROLL(12)
+    for (int i = 0; i < kRows; ++i) {
+      sums[i][0] = hn::LoadU(d, c + i * ldc);
+      sums[i][1] = hn::LoadU(d, c + i * ldc + kLanes);
+    }
+    add_pairs<false>(a, b, groups, sums);
+    add_pairs<true>(a + kRows, b, groups, sums);
+    HWY_UNROLL(12)
+    for (int i = 0; i < kRows; ++i) {
+      hn::StoreU(sums[i][0], d, c + i * ldc);
+      hn::StoreU(sums[i][1], d, c + i * ldc + kLanes);
+    }
+  }
+}
+
+void transpose_words(const uint32_t* HWY_RESTRICT src, int64_t stride, int64_t count, int64_t rows,
+                     int64_t words, uint32_t* HWY_RESTRICT strip) {
+  int64_t row = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::Full128<uint32_t> d;
+  const hn::Full128<uint64_t> d64;
+  for (; row + 4 <= count; row += 4) {
+    const uint32_t* HWY_RESTRICT s = src + row * stride;
+    uint32_t* HWY_RESTRICT out = strip + row;
+    int64_t w = 0;
+    for (; w + 4 <= words; w += 4) {
+      const auto r0 = hn::LoadU(d, s + w), r1 = hn::LoadU(d, s + stride + w);
+      const auto r2 = hn::LoadU(d, s + 2 * stride + w), r3 = hn::LoadU(d, s + 3 * stride + w);
+      const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
+      const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+      const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+      const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, low01, low23)), d, out + w * rows);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23)), d, out + (w + 1) * rows);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, high01, high23)), d, out + (w + 2) * rows);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23)), d, out + (w + 3) * rows);
+    }
+    for (; w < words; ++w) {
+      for (int64_t i = 0; i < 4; ++i) out[w * rows + i] = s[i * stride + w];
+    }
+  }
+#endif
+  for (; row < count; ++row) {
+    for (int64_t w = 0; w < words; ++w) strip[w * rows + row] = src[row * stride + w];
+  }
+  for (; row < rows; ++row) {
+    for (int64_t w = 0; w < words; ++w) strip[w * rows + row] = 0;
+  }
+}
+
+// Inputs are converted in pieces of this size, so that the rows of a piece stay in the first cache.
+constexpr int64_t kPiece = 256;
+
+// Converts rows to words piece by piece with convert(row pointer, inputs, words) and transposes them.
+template <class T, class Convert>
+HWY_INLINE void pack_pieces(const T* a, int64_t stride, int64_t count, int64_t k, int64_t inputs_per_word,
+                            uint32_t* strip, const Convert& convert) {
+  alignas(64) uint32_t rows[kRows * kPiece];
+  for (int64_t begin = 0; begin < k; begin += kPiece) {
+    const int64_t inputs = std::min(kPiece, k - begin);
+    int64_t words = 0;
+    for (int64_t i = 0; i < count; ++i) words = convert(a + i * stride + begin, inputs, rows + i * kPiece);
+    HWY_NAMESPACE::transpose_words(rows, kPiece, count, kRows, words,
+                                   strip + begin / inputs_per_word * kRows);
+  }
+}
+
+template <int kGroup>
+void pack_f32(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
+  pack_pieces(static_cast<const float*>(a), stride, count, k, 1, strip,
+              [](const float* row, int64_t inputs, uint32_t* words) HWY_ATTR {
+                std::memcpy(words, row, static_cast<size_t>(inputs) * 4);
+                while (inputs % kGroup != 0) words[inputs++] = 0;
+                return inputs;
+              });
+}
+
+void pack_bf16(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
+  pack_pieces(static_cast<const uint16_t*>(a), stride, count, k, 1, strip,
+              [](const uint16_t* row, int64_t inputs, uint32_t* words) HWY_ATTR {
+                for (int64_t i = 0; i < inputs; ++i) words[i] = static_cast<uint32_t>(row[i]) << 16;
+                if (inputs % 2 != 0) words[inputs++] = 0;
+                return inputs;
+              });
+}
+
+// Per 4 codes two words of int16: (0, 2) and (1, 3), as run_s8 takes the panel apart.
+void pack_s8(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
+  pack_pieces(static_cast<const int8_t*>(a), stride, count, k, 2, strip,
+              [](const int8_t* row, int64_t inputs, uint32_t* words) HWY_ATTR {
+                const auto code = [&](int64_t i) HWY_ATTR {
+                  return i < inputs ? static_cast<uint16_t>(static_cast<int16_t>(row[i])) : uint16_t{0};
+                };
+                int64_t count_words = 0;
+                for (int64_t i = 0; i < inputs; i += 4) {
+                  words[count_words++] = code(i) | static_cast<uint32_t>(code(i + 2)) << 16;
+                  words[count_words++] = code(i + 1) | static_cast<uint32_t>(code(i + 3)) << 16;
+                }
+                return count_words;
+              });
+}
+
+const MicroKernels* table() {
+  static const MicroKernels kernels = {
+      .f32 = {kRows, 1, 1, false, &pack_f32<1>, &run_f32},
+      .f32_bf16 = {kRows, 2, 2, false, &pack_f32<2>, &run_f32_bf16},
+      .bf16 = {kRows, 2, 2, false, &pack_bf16, &run_f32_bf16},
+      .s8 = {kRows, 4, 2, false, &pack_s8, &run_s8},
+  };
+  return &kernels;
+}
+
+}  // namespace
+}  // namespace wanslim::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wanslim {
+
+HWY_EXPORT(table);
+HWY_EXPORT(transpose_words);
+
+const MicroKernels& portable_micro_kernels() {
+  return *HWY_DYNAMIC_DISPATCH(table)();
+}
+
+const MicroKernels& micro_kernels() {
+  const MicroKernels* fast = avx512_micro_kernels();
+  return fast ? *fast : portable_micro_kernels();
+}
+
+void transpose_words(const uint32_t* src, int64_t stride, int64_t count, int64_t rows, int64_t words,
+                     uint32_t* strip) {
+  HWY_DYNAMIC_DISPATCH(transpose_words)(src, stride, count, rows, words, strip);
+}
+
+}  // namespace wanslim
+#endif

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plain-loop twins of minifloat.h: the definition that every SIMD target is tested against.
+#pragma once
+#include "kernels/minifloat.h"
+
+namespace wanslim::reference {
+
+void block_absmax(std::span<const float> row, size_t block, std::span<float> absmax);
+void minifloat_codes(std::span<const float> row, size_t block, MiniFloat format, MiniRule rule,
+                     std::span<const float> scales, std::span<uint8_t> codes);
+void minifloat_errors(std::span<const float> row, size_t block, MiniFloat format,
+                      std::span<const float> inverse, std::span<float> errors);
+void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat format,
+                           std::span<const float> scales, std::span<float> errors);
+void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed);
+
+}  // namespace wanslim::reference
