@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Linear of the checkpoint, and its rows as the algorithms see them: finite floats.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+
+#include "config/recipe.h"
+#include "tensor/tensor.h"
+
+namespace wanslim {
+
+struct LinearWeight {
+  std::string name = {};  // official layer path: "blocks.3.ffn.0"
+  Tensor weight = {};     // F32, BF16 or F16 [out, in]
+  Tensor bias = {};       // F32, BF16 or F16 [out], or empty
+  int64_t out() const { return weight.dim(0); }
+  int64_t in() const { return weight.dim(1); }
+};
+
+// Calls body(index, row, absmax) once for every row of the weight, from several threads, in any order. The
+// row is float: the stored value, in compat rounded to bf16 as the reference loads it. Throws Error naming
+// layer, row, column and value if an element is NaN or infinite (in compat also if it is too large for bf16).
+using RowBody = std::function<void(int64_t index, std::span<const float> row, float absmax)>;
+void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& body);
+
+// The whole weight in those floats, F32 [out, in], for algorithms that need every row at once.
+Tensor weight_as_float(const LinearWeight& linear, Numerics numerics);
+
+// The bias as F32 [out] (in compat a bf16 value), empty if there is none. Same errors.
+Tensor bias_as_float(const LinearWeight& linear, Numerics numerics);
+
+}  // namespace wanslim
