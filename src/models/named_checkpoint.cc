@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/named_checkpoint.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+
+namespace wanslim {
+
+NamedCheckpoint::NamedCheckpoint(Checkpoint file, const Rename& official) : file_(std::move(file)) {
+  for (const StoredTensor& tensor : file_.tensors()) {
+    const auto name = official ? official(tensor.name) : tensor.name;
+    if (name) by_name_.emplace(*name, &tensor);
+  }
+}
+
+Tensor NamedCheckpoint::load_rows(std::string_view tensor, int64_t first, int64_t count) const {
+  const StoredTensor& stored = at(tensor);
+  CHECK(!stored.shape.empty() && first >= 0 && count >= 0 && first + count <= stored.shape[0]);
+  Shape shape = stored.shape;
+  shape[0] = count;
+  Tensor out(stored.dtype, shape);
+  const uint64_t row_bytes = stored.shape[0] == 0 ? 0 : stored.bytes / static_cast<uint64_t>(stored.shape[0]);
+  file_.read(stored, static_cast<uint64_t>(first) * row_bytes, out.raw());
+  return out;
+}
+
+const StoredTensor& NamedCheckpoint::at(std::string_view tensor) const {
+  const auto it = by_name_.find(tensor);
+  if (it != by_name_.end()) return *it->second;
+  throw Error({.what = fmt::format("the tensor \"{}\" is missing", printable(tensor)),
+               .where = file_.files().empty() ? "" : file_.files()[0].file.path().string()});
+}
+
+Path find_in_folder(const Path& path, std::string_view what, std::span<const std::string_view> names) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) return path;
+  for (const std::string_view name : names) {
+    if (std::filesystem::exists(path / name, ignored)) return path / name;
+  }
+  throw Error({.what = fmt::format("the folder has no {}: none of {}", what, fmt::join(names, ", ")),
+               .where = path.string(),
+               .hint = "give the file itself"});
+}
+
+}  // namespace wanslim
