@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "formats/file_source.h"
+#include "formats/lightx2v.h"
+#include "formats/loader_checks.h"
+#include "formats/model_checks.h"
+
+namespace wanslim {
+namespace {
+
+constexpr uint64_t kMaxConfig = 1 << 20;
+
+// dit_quant_scheme as LightX2V registers it; what is before the dash says how the weights lie.
+struct SchemeRow {
+  std::string_view name;
+  DType weight;
+};
+constexpr SchemeRow kSchemes[] = {
+    {"int8-vllm", DType::kI8},       {"int8-sgl", DType::kI8},       {"int8-q8f", DType::kI8},
+    {"int8-torchao", DType::kI8},    {"int8-triton", DType::kI8},    {"int8-tmo", DType::kI8},
+    {"int8-iluvatar", DType::kI8},   {"int8-npu", DType::kI8},       {"int8-vllm-hygon-dcu", DType::kI8},
+    {"fp8-vllm", DType::kF8E4M3},    {"fp8-sgl", DType::kF8E4M3},    {"fp8-q8f", DType::kF8E4M3},
+    {"fp8-torchao", DType::kF8E4M3}, {"fp8-triton", DType::kF8E4M3}, {"fp8-intel-xpu", DType::kF8E4M3},
+};
+
+// The dtype of the weights that the config announces; without one, that of the first quantized layer.
+std::optional<DType> announced(const Path& folder, VerifyReport& report) {
+  const Path path = folder / kLightX2vConfig;
+  if (!std::filesystem::exists(path)) {
+    report.checked.push_back("no lightx2v_config.json: the scheme was taken from the weights");
+    return std::nullopt;
+  }
+  const std::string where = path.string();
+  const Json config = parse_json(read_text(path, kMaxConfig), where);
+  if (json_member(config, "dit_quantized", where) != true)
+    report.problems.push_back("\"dit_quantized\" of lightx2v_config.json is not true");
+  const std::string ckpt = json_string(config, "dit_quantized_ckpt", where);
+  if (!std::filesystem::exists(folder / ckpt))
+    report.problems.push_back(
+        fmt::format("lightx2v_config.json names \"{}\", which is not there", printable(ckpt)));
+  const std::string scheme = json_string(config, "dit_quant_scheme", where);
+  for (const SchemeRow& row : kSchemes) {
+    if (row.name == scheme) return row.weight;
+  }
+  report.problems.push_back(
+      fmt::format("\"dit_quant_scheme\" is \"{}\", which does not run these weights", printable(scheme)));
+  return std::nullopt;
+}
+
+bool is_code(DType dtype) {
+  return dtype == DType::kI8 || dtype == DType::kF8E4M3;
+}
+
+void check_layer(const Checkpoint& file, const std::string& layer, DType dtype, VerifyReport& report) {
+  const StoredTensor* weight = file.find(layer + ".weight");
+  if (!weight || weight->shape.size() != 2) return;  // check_whole_model names it
+  if (!is_code(weight->dtype)) {
+    report.problems.push_back(
+        fmt::format("{} is float, and LightX2V runs all Linears of the blocks in one scheme", layer));
+    return;
+  }
+  expect_tensor(file, layer + ".weight", dtype, weight->shape, report);
+  const StoredTensor* scale =
+      expect_tensor(file, layer + ".weight_scale", DType::kF32, {weight->shape[0], 1}, report);
+  if (scale) check_bf16_scales(file, *scale, report);
+  const StoredTensor* bias = file.find(layer + ".bias");
+  if (bias && bias->shape != Shape{weight->shape[0]})
+    report.problems.push_back(fmt::format("{}.bias is {}", layer, to_string(bias->shape)));
+}
+
+// With one file a block every tensor is looked for in the file of its block.
+void check_files(const Checkpoint& file, VerifyReport& report) {
+  for (const StoredTensor& t : file.tensors()) {
+    const std::string in = file.files()[t.file].file.path().filename().string();
+    if (in != lightx2v_file(t.name))
+      report.problems.push_back(
+          fmt::format("{} is in {}, lazy loading looks in {}", t.name, in, lightx2v_file(t.name)));
+  }
+}
+
+std::optional<QuantizedLinear> load_linear(const FileSource& source, const std::string& layer) {
+  const StoredTensor* weight = source.find(layer + ".weight");
+  if (!weight || !is_code(weight->dtype)) return std::nullopt;
+  const Encoding encoding = weight->dtype == DType::kI8 ? Encoding::kInt8 : Encoding::kFp8E4M3;
+  QuantizedLinear q;
+  q.scheme = {.weight = encoding, .activation = encoding, .activation_granularity = Granularity::kToken};
+  q.weight = source.load(layer + ".weight");
+  q.scale = source.load_as(layer + ".weight_scale", DType::kF32, 2);
+  return q;
+}
+
+}  // namespace
+
+bool recognizes_lightx2v(const Path& folder) {
+  return std::filesystem::is_directory(folder) &&
+         (std::filesystem::exists(folder / kLightX2vConfig) || std::filesystem::exists(folder / kNonBlock));
+}
+
+VerifyReport verify_lightx2v(const Path& folder) {
+  VerifyReport report;
+  std::optional<DType> dtype = announced(folder, report);
+  const Checkpoint file = Checkpoint::open(folder);
+  std::set<std::string> names;
+  for (const StoredTensor& t : file.tensors()) names.insert(t.name);
+  const std::set<std::string> layers = core_linears(names);
+  for (const std::string& layer : layers) {
+    const StoredTensor* weight = file.find(layer + ".weight");
+    if (!dtype && is_code(weight->dtype)) dtype = weight->dtype;
+    check_layer(file, layer, dtype.value_or(DType::kI8), report);
+  }
+  for (const StoredTensor& t : file.tensors()) {
+    const bool weight = t.name.ends_with(".weight");
+    if (weight && is_code(t.dtype) && !layers.count(t.name.substr(0, t.name.size() - 7)))
+      report.problems.push_back(t.name + " is quantized, and LightX2V runs this layer in float");
+  }
+  check_whole_model(names, report);
+  if (std::filesystem::exists(folder / kNonBlock)) check_files(file, report);
+  report.checked.push_back(fmt::format(
+      "{} Linears of the blocks: one scheme, required tensors, dtypes, shapes, bf16 scales", layers.size()));
+  report.checked.push_back(fmt::format("{} tensors of the transformer in {} file{}", names.size(),
+                                       file.files().size(), file.files().size() == 1 ? "" : "s"));
+  return report;
+}
+
+std::unique_ptr<WeightSource> read_lightx2v(const Path& folder) {
+  return std::make_unique<FileSource>(Checkpoint::open(folder), load_linear);
+}
+
+}  // namespace wanslim

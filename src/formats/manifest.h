@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// wanslim_manifest.json: what was made from what, and the checksum of every tensor, so that a folder can be
+// verified years later. The same input and command give the same text: no times, no paths, no host names.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "formats/format.h"
+
+namespace wanslim {
+
+inline constexpr std::string_view kManifestName = "wanslim_manifest.json";
+
+struct Manifest {
+  std::string version;      // of the program
+  std::string format;       // "mindie"
+  std::string numerics;     // "precise" or "compat"
+  std::string recipe;       // where it came from
+  std::string recipe_hash;  // XXH3-128 of its text
+  std::string variant;      // "t2v-1.3B"
+  std::string source_hash;  // XXH3-128 over official name, dtype, shape and bytes of what was read
+  int64_t source_tensors = 0;
+  uint64_t source_bytes = 0;
+  std::map<std::string, int64_t> layers;       // scheme -> number of Linears
+  std::map<std::string, std::string> files;    // file -> XXH3-128, files without tensors only
+  std::map<std::string, std::string> tensors;  // tensor as named in the output -> XXH3-128 of its bytes
+};
+
+std::string manifest_text(const Manifest& manifest);
+Manifest parse_manifest(std::string_view text, std::string_view where);
+// nullopt if the folder has none.
+std::optional<Manifest> read_manifest(const Path& folder);
+
+// "W8A8_DYNAMIC", "FLOAT", ...: for counts and reports.
+std::string scheme_label(const QuantScheme& scheme);
+
+}  // namespace wanslim
