@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks the layers of a model in order: read, quantize, hand over, free. Reading one layer, rounding the next
+// and writing a third overlap; never more than `memory` bytes of layers are held (or one layer, if that is
+// larger). What comes out of a layer depends on nothing but the layer, so neither the order nor the number of
+// threads shows in the result.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "config/recipe.h"
+#include "tensor/layer_plan.h"
+#include "tensor/weight_source.h"
+
+namespace wanslim {
+
+struct WalkJob {
+  std::span<const LayerPlan> layers;   // official order
+  std::span<const ProcessStep> steps;  // what LayerPlan::step counts
+  Numerics numerics = Numerics::kPrecise;
+  uint64_t memory = uint64_t{256} << 20;
+  std::function<bool(size_t layer)> skip;  // done already, or not wanted
+  // For layers that stay float: the dtype of each of its tensors.
+  std::function<DType(size_t layer, size_t tensor)> float_dtype;
+  std::function<uint64_t(size_t layer)> out_bytes;  // what the layer becomes, for the memory bound
+  // Takes the values and the XXH3-128 of each source tensor. Called from several threads.
+  std::function<void(size_t layer, LayerValue&&, const std::vector<std::string>& source_hashes)> sink;
+};
+
+// Error: what reading, rounding or the sink throws, or kInterrupted after a signal.
+void walk_layers(const WalkJob& job, const WeightSource& source, Progress& progress);
+
+// Memory that a walk over these layers should be given: less than one transformer block, within sane bounds.
+uint64_t walk_memory(std::span<const LayerPlan> layers);
+
+// Bytes of a layer in the source.
+uint64_t source_bytes(const LayerPlan& layer);
+
+}  // namespace wanslim
