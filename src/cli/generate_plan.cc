@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "base/byte_size.h"
+#include "cli/generate.h"
+#include "cli/terminal.h"
+#include "models/wan_cost.h"
+
+namespace wanslim {
+namespace {
+
+// Shares of the rate of large products that whole passes reach.
+constexpr double kTransformerShare = 0.7, kDecoderShare = 0.5;
+constexpr double kWorthMeasuring = 1e11;  // operations
+// Of the VAE at width 96 (see wan_vae.h): bytes a pixel, with more than one frame and with one.
+constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1500, kVaeWeights = 0.6e9;
+
+std::string gigabytes(uint64_t bytes) {
+  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+std::string duration(double seconds) {
+  if (seconds < 1) return "less than a second";
+  return "about " + human_seconds(seconds);
+}
+
+// Small runs are over before the measurement would be.
+void estimate_time(const GenerateRun& run, GeneratePlan& plan) {
+  const WanGeometry& g = run.models.model->geometry();
+  const double forwards = static_cast<double>(plan.steps_left * (run.guided() ? 2 : 1));
+  const double sampling = forwards * forward_cost(g, run.tokens(), g.text_len).total();
+  const double decoding = vae_decode_cost(run.models.vae_dim, run.frames, run.pixels.area());
+  if (sampling + decoding < kWorthMeasuring) return;
+  plan.product_rate = measure_product_rate(run.compute);
+  const double float_rate =
+      run.compute == Compute::kF32 ? plan.product_rate : measure_product_rate(Compute::kF32);
+  plan.sampling_seconds = sampling / (plan.product_rate * kTransformerShare);
+  plan.decoding_seconds = decoding / (float_rate * kDecoderShare);
+}
+
+}  // namespace
+
+GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done) {
+  const WanGeometry& g = run.models.model->geometry();
+  GeneratePlan plan;
+  plan.memory = estimate_memory(*run.models.transformer, g, run.compute, run.load());
+  if (!run.args.memory.empty()) {
+    plan.block_budget = block_budget(plan.memory, parse_byte_size(run.args.memory, "--memory"));
+  }
+  plan.transformer_memory =
+      plan.block_budget == 0 ? plan.memory.total() : parse_byte_size(run.args.memory, "--memory");
+  if (run.models.text_encoder) {
+    for (const StoredTensor& t : run.models.text_encoder->file().tensors()) plan.text_bytes += t.bytes;
+  }
+  const double width = static_cast<double>(run.models.vae_dim) / 96;
+  const double pixel_bytes = run.frames > 1 ? kVaeVideoBytes : kVaeFrameBytes;
+  plan.vae_memory = static_cast<uint64_t>(kVaeWeights * width * width +
+                                          pixel_bytes * width * static_cast<double>(run.pixels.area()));
+  plan.steps_left = run.settings.steps - steps_done;
+  estimate_time(run, plan);
+  return plan;
+}
+
+std::string to_text(const GenerateRun& run, const GeneratePlan& plan) {
+  const TaskSettings& s = run.settings;
+  std::string out = fmt::format("{}: {} frame{} of {} x {}, {} steps of {}, shift {}, guidance {}, seed {}\n",
+                                run.task->name, run.frames, run.frames == 1 ? "" : "s", run.pixels.width,
+                                run.pixels.height, s.steps, s.solver, s.shift, s.guidance, run.seed);
+  if (run.models.text_encoder) {
+    out += fmt::format("  text encoder  {} to read, {} tokens at most\n", gigabytes(plan.text_bytes),
+                       run.text_rows());
+  }
+  out += fmt::format("  transformer   {} tokens, {} forwards left, {}{}\n", run.tokens(),
+                     plan.steps_left * (run.guided() ? 2 : 1), gigabytes(plan.transformer_memory),
+                     plan.block_budget > 0 ? ", blocks streamed from the disk" : "");
+  out += fmt::format("  VAE           {}\n", gigabytes(plan.vae_memory));
+  if (plan.product_rate > 0) {
+    out += fmt::format("  time          sampling {}, decoding {} ({:.0f} GFLOP/s here)\n",
+                       duration(plan.sampling_seconds), duration(plan.decoding_seconds),
+                       plan.product_rate / 1e9);
+  }
+  out.pop_back();
+  return out;
+}
+
+Json to_json(const GenerateRun& run, const GeneratePlan& plan) {
+  return {{"task", run.task->name},
+          {"width", run.pixels.width},
+          {"height", run.pixels.height},
+          {"frames", run.frames},
+          {"steps", run.settings.steps},
+          {"steps_left", plan.steps_left},
+          {"solver", run.settings.solver},
+          {"shift", run.settings.shift},
+          {"guidance", run.settings.guidance},
+          {"seed", run.seed},
+          {"tokens", run.tokens()},
+          {"text_rows", run.text_rows()},
+          {"transformer_memory", plan.transformer_memory},
+          {"blocks_streamed", plan.block_budget > 0},
+          {"vae_memory", plan.vae_memory},
+          {"text_encoder_bytes", plan.text_bytes},
+          {"product_rate", plan.product_rate},
+          {"sampling_seconds_estimate", plan.sampling_seconds},
+          {"decoding_seconds_estimate", plan.decoding_seconds}};
+}
+
+}  // namespace wanslim

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/threads.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "formats/format.h"
+#include "formats/manifest.h"
+#include "models/wan_report.h"
+
+namespace wanslim {
+namespace {
+
+struct InspectArgs {
+  std::string path;
+  bool scan = false, json = false;
+  int64_t threads = 0;
+};
+
+// All that is shown.
+struct Findings {
+  WanReport report;
+  const Format* format = nullptr;  // of quantized output
+  std::optional<Manifest> manifest;
+  std::optional<std::vector<NonFinite>> non_finite;  // with --scan
+};
+
+const Format* format_of(const Path& path) {
+  for (const Format& format : formats()) {
+    if (format.recognizes(path)) return &format;
+  }
+  return nullptr;
+}
+
+Findings look(const InspectArgs& args) {
+  Findings found;
+  found.format = format_of(args.path);
+  if (std::filesystem::is_directory(args.path)) found.manifest = read_manifest(args.path);
+  const Checkpoint file = Checkpoint::open(args.path);
+  found.report = report_on(file);
+  if (found.format) {
+    // That it is no float checkpoint is not odd here.
+    found.report.odd.clear();
+    if (!found.manifest) found.report.odd.emplace_back("there is no manifest: another program wrote this");
+  }
+  Terminal terminal;
+  if (args.scan) found.non_finite = find_non_finite(file, terminal);
+  return found;
+}
+
+Json geometry_json(const WanGeometry& g) {
+  Json out = {{"blocks", g.layers},     {"dim", g.dim},           {"heads", g.heads},
+              {"ffn_dim", g.ffn_dim},   {"in_dim", g.in_dim},     {"out_dim", g.out_dim},
+              {"text_dim", g.text_dim}, {"text_len", g.text_len}, {"eps", g.eps}};
+  if (g.has_image_condition) out["image_dim"] = g.image_dim;
+  if (!g.vace_layers.empty()) out["vace_layers"] = g.vace_layers;
+  return out;
+}
+
+Json manifest_json(const Manifest& m) {
+  return {{"version", m.version},
+          {"format", m.format},
+          {"numerics", m.numerics},
+          {"recipe", m.recipe},
+          {"variant", m.variant},
+          {"schemes", m.layers},
+          {"source", {{"hash", m.source_hash}, {"tensors", m.source_tensors}, {"bytes", m.source_bytes}}}};
+}
+
+Json to_json(const Findings& found) {
+  const WanReport& r = found.report;
+  Json out;
+  if (r.model) {
+    out["variant"] = r.model->variant;
+    out["model_type"] = model_type(r.model->geometry);
+    out["naming"] = name_of(r.model->naming);
+    out["geometry"] = geometry_json(r.model->geometry);
+    out["block_linears"] = {{"count", r.model->block_linears},
+                            {"parameters", r.model->block_linear_parameters}};
+  }
+  if (found.format) out["format"] = found.format->name;
+  if (found.manifest) out["manifest"] = manifest_json(*found.manifest);
+  out["tensors"] = r.tensors;
+  out["parameters"] = r.parameters;
+  out["bytes"] = r.file_bytes;
+  out["files"] = Json::array();
+  for (const Path& file : r.files) out["files"].push_back(file.string());
+  out["dtypes"] = Json::object();
+  for (const DTypeShare& s : r.dtypes) {
+    out["dtypes"][std::string(name_of(s.dtype))] = {
+        {"tensors", s.tensors}, {"parameters", s.parameters}, {"bytes", s.bytes}};
+  }
+  out["odd"] = r.odd;
+  if (!found.non_finite) return out;
+  out["non_finite"] = Json::array();
+  for (const NonFinite& n : *found.non_finite)
+    out["non_finite"].push_back(
+        {{"tensor", n.tensor}, {"nan", n.nan}, {"infinite", n.infinite}, {"first", n.first}});
+  return out;
+}
+
+void print_model(const WanReport::Model& m) {
+  const WanGeometry& g = m.geometry;
+  fmt::print("  Wan2.1 {}, variant {}, {} names\n", model_type(g), m.variant, name_of(m.naming));
+  fmt::print("  blocks {}, width {}, heads {}, feed-forward {}, input channels {}, text {} x {}\n", g.layers,
+             g.dim, g.heads, g.ffn_dim, g.in_dim, g.text_len, g.text_dim);
+  if (!g.vace_layers.empty()) fmt::print("  VACE blocks {}\n", g.vace_layers.size());
+  fmt::print("  {} Linears in blocks with {} parameters\n", m.block_linears, m.block_linear_parameters);
+}
+
+void print_manifest(const Manifest& m) {
+  fmt::print("  written by wanslim {}, {} numerics, recipe {}\n", m.version, m.numerics, m.recipe);
+  fmt::print("  made from a {} of {} tensors, {}, fingerprint {}\n", m.variant, m.source_tensors,
+             human_bytes(static_cast<double>(m.source_bytes)), m.source_hash);
+  for (const auto& [scheme, count] : m.layers) fmt::print("  {:>6} Linears {}\n", count, scheme);
+}
+
+void print(const InspectArgs& args, const Findings& found) {
+  const WanReport& r = found.report;
+  fmt::print("{}\n", printable(args.path));
+  if (found.format) fmt::print("  quantized, format {} ({})\n", found.format->name, found.format->summary);
+  if (r.model) print_model(*r.model);
+  if (found.manifest) print_manifest(*found.manifest);
+  fmt::print("  {} tensors, {} parameters, {} in {} file{}\n", r.tensors, r.parameters,
+             human_bytes(static_cast<double>(r.file_bytes)), r.files.size(), r.files.size() == 1 ? "" : "s");
+  for (const DTypeShare& s : r.dtypes)
+    fmt::print("  {:>8}: {} tensors, {}\n", name_of(s.dtype), s.tensors,
+               human_bytes(static_cast<double>(s.bytes)));
+  for (const std::string& line : r.odd) fmt::print("  ODD: {}\n", printable(line));
+  if (!found.non_finite) return;
+  if (found.non_finite->empty()) fmt::print("  all values are finite\n");
+  constexpr size_t kShown = 20;
+  for (size_t i = 0; i < std::min(kShown, found.non_finite->size()); ++i) {
+    const NonFinite& n = (*found.non_finite)[i];
+    fmt::print("  NOT FINITE: {}: {} NaN, {} infinite, first at element {}\n", printable(n.tensor), n.nan,
+               n.infinite, n.first);
+  }
+  if (found.non_finite->size() > kShown)
+    fmt::print("  ... and in {} more tensors\n", found.non_finite->size() - kShown);
+}
+
+int run_inspect(const InspectArgs& args) {
+  set_threads(static_cast<int>(args.threads));
+  const Findings found = look(args);
+  if (args.json) {
+    // Names from a file may hold any bytes.
+    std::printf("%s\n", to_json(found).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    print(args, found);
+  }
+  return found.non_finite && !found.non_finite->empty() ? 1 : 0;
+}
+
+}  // namespace
+
+std::function<int()> setup_inspect(Options& options) {
+  auto args = std::make_shared<InspectArgs>();
+  options.text("PATH", args->path, "checkpoint (file, index or folder) or quantized folder", true)
+      .flag("--scan", args->scan, "read all weights and report NaN and Inf; exit status 1 if there are any")
+      .integer("--threads", args->threads, "threads for --scan, 0: all cores")
+      .flag("--json", args->json, "as JSON");
+  return [args] { return run_inspect(*args); };
+}
+
+}  // namespace wanslim

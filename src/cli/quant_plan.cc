@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/quant_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "calib/walk.h"
+#include "cli/terminal.h"
+#include "models/names.h"
+
+namespace wanslim {
+namespace {
+
+constexpr uint64_t kProbeBytes = uint64_t{64} << 20;
+constexpr uint64_t kProgramMemory = uint64_t{40} << 20;
+
+// Bytes a second of reading the largest tensor, or what there is of it.
+double probe_reading(const WanCheckpoint& model) {
+  const WanTensor* largest = nullptr;
+  for (const WanTensor& t : model.tensors()) {
+    if (!largest || t.stored->bytes > largest->stored->bytes) largest = &t;
+  }
+  const size_t size = std::min(kProbeBytes, largest->stored->bytes) / 8 * 8;
+  Buffer buffer(size);
+  const auto begin = std::chrono::steady_clock::now();
+  model.file().read(*largest->stored, 0, {buffer.data(), size});
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return static_cast<double>(size) / std::max(seconds, 1e-9);
+}
+
+// "blocks.*.ffn.0" for "blocks.3.ffn.0".
+std::string generalized(const std::string& name) {
+  const auto path = parse_block_path(name);
+  return path ? fmt::format("{}.*.{}", path->list, path->rest) : name;
+}
+
+}  // namespace
+
+PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model) {
+  PlanSummary s;
+  uint64_t largest = 0;
+  for (size_t i = 0; i < job.layers.size(); ++i) {
+    if (writer.layer_bytes(i) == 0) continue;
+    s.read_bytes += source_bytes(job.layers[i]);
+    largest = std::max(largest, source_bytes(job.layers[i]) + writer.layer_bytes(i));
+  }
+  s.write_bytes = writer.output_bytes();
+  s.peak_memory = std::max(walk_memory(job.layers), largest) + kProgramMemory;
+  s.seconds = static_cast<double>(s.read_bytes + s.write_bytes) / probe_reading(model);
+  return s;
+}
+
+Json plan_json(const FormatJob& job, const FormatWriter& writer, const PlanSummary& s) {
+  Json layers = Json::array();
+  for (size_t i = 0; i < job.layers.size(); ++i) {
+    const LayerPlan& layer = job.layers[i];
+    layers.push_back({{"name", layer.name},
+                      {"scheme", scheme_label(layer.scheme)},
+                      {"shape", layer.shape},
+                      {"bytes", writer.layer_bytes(i)},
+                      {"why", layer.reason}});
+  }
+  return {{"variant", variant_name(job.geometry)}, {"read_bytes", s.read_bytes},
+          {"write_bytes", s.write_bytes},          {"peak_memory_bytes", s.peak_memory},
+          {"estimated_seconds", s.seconds},        {"layers", layers}};
+}
+
+std::string plan_text(const FormatJob& job, const FormatWriter& writer, const PlanSummary& s) {
+  struct Row {
+    std::string name, scheme, why;
+    int count = 0;
+    uint64_t bytes = 0;
+  };
+  std::vector<Row> rows;
+  std::map<std::string, size_t> by_key;
+  for (size_t i = 0; i < job.layers.size(); ++i) {
+    const LayerPlan& layer = job.layers[i];
+    Row row{.name = generalized(layer.name), .scheme = scheme_label(layer.scheme), .why = layer.reason};
+    const auto [at, fresh] = by_key.emplace(row.name + "|" + row.scheme + "|" + row.why, rows.size());
+    if (fresh) rows.push_back(row);
+    ++rows[at->second].count;
+    rows[at->second].bytes += writer.layer_bytes(i);
+  }
+  std::string out =
+      fmt::format("{:<36} {:>5}  {:<16} {:>11}  {}\n", "layer", "count", "scheme", "bytes", "why");
+  for (const Row& row : rows) {
+    out += fmt::format("{:<36} {:>5}  {:<16} {:>11}  {}\n", row.name, row.count, row.scheme,
+                       human_bytes(static_cast<double>(row.bytes)), row.why);
+  }
+  out += fmt::format(
+      "variant {}; reads {}, writes {}; peak memory about {}; about {:.1f} s if the disk writes as fast as "
+      "it reads\n",
+      variant_name(job.geometry), human_bytes(static_cast<double>(s.read_bytes)),
+      human_bytes(static_cast<double>(s.write_bytes)), human_bytes(static_cast<double>(s.peak_memory)),
+      s.seconds);
+  return out;
+}
+
+}  // namespace wanslim

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `quant` does before it touches a weight: arguments checked, recipe chosen, plan made, files named.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "config/recipe.h"
+#include "formats/format.h"
+#include "models/wan_checkpoint.h"
+
+namespace wanslim {
+
+struct QuantArgs {
+  std::string model_path, save_path, device = "npu", model_type, config_path, quant_type,
+                                     trust_remote_code = "False";
+  std::vector<std::string> tags;
+  bool debug = false;
+  std::string numerics = "precise", format, type;
+  std::vector<std::string> format_options;
+  int64_t part_file_size = -1;  // as the recipe says
+  bool slim = false, dry_run = false, yes = false, overwrite = false, json = false;
+  int64_t threads = 0;
+};
+
+// What is to be written: --format, --format_option, --part_file_size and the recipe's savers together.
+struct QuantOutput {
+  const Format* format = nullptr;
+  std::map<std::string, std::string> options = {};
+  uint64_t shard_bytes = 0;
+};
+
+// Errors of kind kUsage for what is wrong with the command line alone.
+void check_arguments(const QuantArgs& args);
+
+// The recipe of --config_path, or the built-in practice of --quant_type or --type; without both, w8a8 after a
+// question.
+Recipe choose_recipe(const QuantArgs& args, Progress& progress);
+
+// What identifies the run for resuming it.
+Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe& recipe,
+                  const WanCheckpoint& model);
+
+}  // namespace wanslim

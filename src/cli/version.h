@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace wanslim {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+}  // namespace wanslim
