@@ -10,7 +10,7 @@
 #include "base/interrupt.h"
 #include "base/threads.h"
 #include "quant/float_tensor.h"
-#include "quant/methods.h"
+#include "quant/preparation.h"
 
 namespace wanslim {
 namespace {
@@ -66,7 +66,7 @@ LayerValue process(const WalkJob& job, size_t index, std::vector<Tensor>&& tenso
   const ProcessStep& step = job.steps[static_cast<size_t>(layer.step)];
   LinearWeight linear{.name = layer.name, .weight = std::move(tensors[0])};
   if (layer.has_bias) linear.bias = std::move(tensors[1]);
-  value.quantized = quantize_linear(std::move(linear), step.activation, step.weight, job.numerics);
+  value.quantized = quantize_layer(layer, std::move(linear), step, job.numerics);
   return value;
 }
 

@@ -57,6 +57,8 @@ constexpr std::string_view kFirstFiveAndFfn2 = "[\"blocks.{0..4}.*\", \"*ffn.2\"
 constexpr std::string_view kMindie = "mindie_format_saver", kAscend = "ascendv1_saver";
 constexpr std::string_view kComfy = "comfyui_saver", kGguf = "gguf_saver";
 
+constexpr std::string_view kConvrot = "{type: convrot, group_size: 256, include: [\"*\"], exclude: []}";
+
 // One linear_quant step.
 struct Step {
   std::string_view act = {}, weight = {}, include = kAll, exclude = kNone;
@@ -68,6 +70,7 @@ struct Row {
   std::string_view saver;
   Step first, second;  // second: absent if it has no qconfig
   std::string_view description;
+  std::string_view before = {};  // a step without qconfig that precedes them, as YAML
 };
 
 // One practice a row; a name gets the prefix wan2_1_.
@@ -93,6 +96,8 @@ constexpr Row kRows[] = {
      "FP8 e4m3 weights per channel, activations per token at run time. ascendv1, LightX2V"},
     {"fp8_scaled", "fp8_scaled", 8, 16, kComfy, {kFloat, kFp8Tensor}, {},
      "FP8 e4m3 weights per tensor, float activations. ComfyUI"},
+    {"w8a8_convrot", "w8a8_convrot convrot", 8, 8, kComfy, {kInt8PerToken, kInt8}, {},
+     "int8, inputs rotated in groups of 256 and scaled per token at run time, ffn.2 too. ComfyUI", kConvrot},
     {"mxfp8", "mxfp8 w8a8_mxfp8", 8, 8, kMindie, {kMxFp8Act, kMxFp8}, {},
      "FP8 in blocks of 32, weights rounded for least error. MindIE-SD on Atlas 350, ComfyUI"},
     {"mxfp4", "mxfp4 w4a4_mxfp4", 4, 4, kMindie, {kMxFp8Act, kMxFp8, kFirstFive}, {kMxFp4Act, kMxFp4},
@@ -158,6 +163,7 @@ std::string yaml_of(const Row& row) {
       "  process:\n",
       row.name, is_reference ? "0.95" : "0.9", row.w_bit, row.a_bit,
       names_attention ? ", fa_quant: True, fa_bit: 8" : "", row.description);
+  if (!row.before.empty()) out += fmt::format("    - {}\n", row.before);
   for (const Step& step : {row.first, row.second}) {
     if (step.weight.empty()) continue;
     out += fmt::format(

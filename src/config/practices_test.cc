@@ -153,6 +153,10 @@ TEST(Practices, ChoosesByNameInAnyCase) {
   EXPECT_EQ(groups.process[0].weight.granularity, Granularity::kGroup);
   EXPECT_EQ(groups.process[0].weight.options.group_size, 64);
   EXPECT_EQ(recipe_of("mxfp4").process.size(), 2u);
+  const Recipe convrot = recipe_of("convrot");
+  ASSERT_EQ(convrot.process.size(), 2u);
+  EXPECT_EQ(convrot.process[0].type, "convrot");
+  EXPECT_EQ(convrot.process[0].group_size, 256);
 }
 
 TEST(Practices, RefusesOthersWithTheReason) {

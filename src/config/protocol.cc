@@ -55,10 +55,12 @@ constexpr OptionRow kOptions[] = {
     {"timestep", "minmax", T::kBool},
 };
 
+// convrot (inputs rotated at run time, as ComfyUI does) is ours.
 constexpr ProcessorRow kProcessors[] = {
     {"linear_quant", PatternShape::kAll, QConfigShape::kPair},
     {"group", PatternShape::kNone, QConfigShape::kGroup},
     {"svd_res", PatternShape::kAll, QConfigShape::kNone},
+    {"convrot", PatternShape::kAll, QConfigShape::kNone},
     {"iter_smooth", PatternShape::kOptional, QConfigShape::kNone},
     {"smooth_quant", PatternShape::kOptional, QConfigShape::kNone},
     {"flex_smooth_quant", PatternShape::kOptional, QConfigShape::kNone},
@@ -80,6 +82,7 @@ constexpr double kMaxBlock = 1 << 20;
 
 constexpr FieldRow kFields[] = {
     {"svd_res", "rank", T::kInt, 1, 65536},
+    {"convrot", "group_size", T::kPower4, 4, 65536},
     {"iter_smooth", "alpha", T::kUnit},
     {"iter_smooth", "scale_min", T::kUnit},
     {"iter_smooth", "symmetric", T::kBool},

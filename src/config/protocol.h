@@ -36,6 +36,7 @@ enum class ValueType : uint8_t {
   kOpenReal,  // low < x <= high
   kUnit,      // 0 < x < 1, or null
   kPower2,    // -1 or a power of two (low = -1), a power of two (low = 1); at most high
+  kPower4,    // a power of four, low <= x <= high
   kWord,      // one of words (separated by spaces)
   kWords,     // a list of those
   kString,

@@ -60,6 +60,7 @@ struct ProcessStep {
   SideConfig activation = {}, weight = {};
   std::vector<std::pair<std::string, SideConfig>> details = {};  // fa3_quant: fa_q, fa_k, fa_v
   int rank = 32;                                                 // svd_res
+  int group_size = 256;                                          // convrot: a power of 4
   // group: its processors, run in one pass; autoround_quant: its strategies, of type "strategy".
   std::vector<ProcessStep> steps = {};
   // Further fields that stood in the file, checked, as (name, value as YAML on one line).

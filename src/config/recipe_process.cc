@@ -223,6 +223,8 @@ void parse_fields(YamlMap& map, ProcessStep& step) {
     const YamlNode node = checked_value(*value, {row.type, row.low, row.high, row.words});
     if (row.name == "rank") {
       step.rank = static_cast<int>(node.integer);
+    } else if (row.type == protocol::ValueType::kPower4) {
+      step.group_size = static_cast<int>(node.integer);
     } else {
       step.other.emplace_back(row.name, yaml_flow(node));
     }

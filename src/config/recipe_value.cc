@@ -38,6 +38,14 @@ YamlNode power_of_two(const YamlView& value, const ValueRule& rule) {
   return yaml_integer(x);
 }
 
+YamlNode power_of_four(const YamlView& value, const ValueRule& rule) {
+  const int64_t x = value.integer(static_cast<int64_t>(rule.low), static_cast<int64_t>(rule.high));
+  int64_t power = 1;
+  while (power < x) power *= 4;
+  if (power != x) value.wrong_type("a power of four");
+  return yaml_integer(x);
+}
+
 YamlNode fixed(const YamlView& value, const ValueRule& rule) {
   const YamlNode only = parse_yaml(rule.words, "");
   if (yaml_flow(value.node()) != yaml_flow(only)) {
@@ -80,6 +88,8 @@ YamlNode checked_value(const YamlView& value, const ValueRule& rule) {
       return real(value, rule);
     case ValueType::kPower2:
       return power_of_two(value, rule);
+    case ValueType::kPower4:
+      return power_of_four(value, rule);
     case ValueType::kWord:
       return yaml_string(value.choice("value", protocol::split_words(rule.words)));
     case ValueType::kWords:

@@ -106,6 +106,7 @@ YamlNode process_node(const std::vector<ProcessStep>& steps) {
     YamlNode& item = out.items.emplace_back(yaml_map());
     yaml_put(item, "type", yaml_string(step.type));
     if (step.type == "svd_res") yaml_put(item, "rank", yaml_integer(step.rank));
+    if (step.type == "convrot") yaml_put(item, "group_size", yaml_integer(step.group_size));
     for (const auto& [name, text] : step.other) yaml_put(item, name, stored(text));
     if (!row) continue;
     put_qconfig(step, row->qconfig, item);

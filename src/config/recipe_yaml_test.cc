@@ -118,6 +118,7 @@ spec:
     - {type: dynamic_cache, qconfig: {dtype: int8, scope: per_channel, symmetric: False, method: minmax}, include: ["*"]}
     - {type: float_sparse, sparse_ratio: 0.25}
     - {type: linear_quant, qconfig: {act: {dtype: int8, scope: pd_mix, symmetric: False, method: minmax}, weight: *weight}}
+    - {type: convrot, group_size: 0x40, include: ["*q"], exclude: ["*2"]}
   save:
     - {type: ascendv1_saver, save_directory: "."}
     - {type: gguf_saver, part_file_size: 2.0, ext: {}}
@@ -141,7 +142,7 @@ spec:
 
 TEST(RecipeYaml, ReadsTheWholeProtocol) {
   const Recipe r = parse_recipe(kBreadth, "b.yaml");
-  ASSERT_EQ(r.process.size(), 25u);
+  ASSERT_EQ(r.process.size(), 26u);
   EXPECT_THAT(r.label, ElementsAre(Pair("w_bit", "4"), Pair("a_bit", "4"), Pair("fa_quant", "true"),
                                    Pair("note", "\"it's\"")));
   EXPECT_EQ(r.process[0].weight.options.step, 32);
@@ -167,6 +168,7 @@ TEST(RecipeYaml, ReadsTheWholeProtocol) {
   EXPECT_EQ(r.process[20].activation.encoding, Encoding::kFp8E4M3);
   EXPECT_EQ(r.process[21].details.size(), 2u);
   EXPECT_EQ(r.process[24].activation.granularity, Granularity::kPdMix);
+  EXPECT_EQ(r.process[25].group_size, 64);
   EXPECT_EQ(r.save[0].part_file_size, 4);
   EXPECT_EQ(r.save[1].part_file_size, 2);
   EXPECT_EQ(r.prior[0].dataset, "other.jsonl");

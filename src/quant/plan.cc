@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "config/match.h"
 #include "quant/methods.h"
+#include "quant/preparation.h"
 
 namespace wanslim {
 namespace {
@@ -26,10 +27,19 @@ void flatten(const std::vector<ProcessStep>& steps, std::vector<ProcessStep>& ou
   }
 }
 
+bool quantizes(const ProcessStep& step) {
+  return step.type == "linear_quant";
+}
+
 // Only what runs without activation data is run by this version.
 void check_step(const Recipe& recipe, const ProcessStep& step, Numerics numerics) {
   const std::string where = at(recipe, step.place);
-  if (step.type != "linear_quant") {
+  if (is_preparation(step)) {
+    std::string why;
+    if (supports_preparation(step, numerics, &why)) return;
+    throw Error({.what = why, .where = where, .hint = "use --numerics precise"});
+  }
+  if (!quantizes(step)) {
     throw Error({.what = fmt::format("the processor \"{}\" cannot be run by this version", step.type),
                  .where = where,
                  .hint = "remove it from the recipe; linear_quant is what runs here"});
@@ -66,6 +76,20 @@ bool take(const ProcessStep& step, size_t index, LayerSelection& selection, Laye
   return true;
 }
 
+// The first linear_quant step that selects the layer takes it; steps that prepare it follow that.
+void plan_layer(const std::vector<ProcessStep>& steps, std::vector<LayerSelection>& selections,
+                LayerPlan& layer) {
+  layer.reason = steps.empty() ? "the recipe has no linear_quant"
+                               : "no include pattern, or an exclude pattern, matches it";
+  for (size_t i = 0; i < steps.size() && !layer.quantized(); ++i) {
+    if (quantizes(steps[i])) take(steps[i], i, selections[i], layer);
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (!is_preparation(steps[i]) || !selections[i].selects(layer.name) || !layer.quantized()) continue;
+    prepare_layer(steps[i], i, layer);
+  }
+}
+
 }  // namespace
 
 std::vector<ProcessStep> flat_steps(const Recipe& recipe) {
@@ -93,9 +117,7 @@ QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numer
     } else if (layer.block < 0) {
       layer.reason = "outside the blocks";
     } else {
-      layer.reason = steps.empty() ? "the recipe has no linear_quant"
-                                   : "no include pattern, or an exclude pattern, matches it";
-      for (size_t i = 0; i < steps.size() && !layer.quantized(); ++i) take(steps[i], i, selections[i], layer);
+      plan_layer(steps, selections, layer);
       taken += layer.quantized();
     }
   }

@@ -78,6 +78,21 @@ TEST(Plan, TheFirstMatchWinsAlsoInsideAGroup) {
   EXPECT_THAT(taken(plan, 2), ElementsAre("blocks.0.ffn.2"));
 }
 
+TEST(Plan, PreparesTheLayersThatAreTaken) {
+  ProcessStep rotate{.type = "convrot", .include = {"*ffn*"}, .group_size = 64};
+  Recipe recipe;
+  recipe.process = {rotate, int8_step({"*"}, {"*ffn.2"})};
+  const QuantPlan plan = plan_layers(recipe, layers(), Numerics::kPrecise);
+  EXPECT_THAT(taken(plan, 1), ElementsAre("blocks.0.self_attn.q", "blocks.0.ffn.0"));
+  EXPECT_EQ(plan.layers[1].hadamard_group, 0);  // not selected
+  EXPECT_EQ(plan.layers[2].hadamard_group, 64);
+  EXPECT_EQ(plan.layers[3].hadamard_group, 0);  // stays float
+  std::swap(recipe.process[0], recipe.process[1]);
+  EXPECT_THAT(plan_error(recipe), HasSubstr("move convrot before linear_quant"));
+  recipe.process = {rotate};
+  EXPECT_THAT(plan_error(recipe), HasSubstr("nothing to quantize"));
+}
+
 TEST(Plan, WarnsOfPatternsThatMatchNothing) {
   Recipe recipe;
   recipe.process = {int8_step({"*", "*atn*"}, {"ffn.2"})};

@@ -73,6 +73,13 @@ void decode_ggml_row(const QuantizedLinear& q, int64_t row, std::span<float> val
   }
 }
 
+// Row k of H4 is all ones but for one -1, at 3 - k.
+void rotate_four(double* v, size_t stride) {
+  const double v0 = v[0], v1 = v[stride], v2 = v[2 * stride], v3 = v[3 * stride];
+  const double half = (v0 + v1 + v2 + v3) / 2;
+  v[0] = half - v3, v[stride] = half - v2, v[2 * stride] = half - v1, v[3 * stride] = half - v0;
+}
+
 void add_low_rank(const QuantizedLinear& q, std::span<float> weight) {
   const size_t in = static_cast<size_t>(in_features(q)), rank = static_cast<size_t>(q.lora_down.dim(0));
   const std::vector<float> down = floats_of(q.lora_down), up = floats_of(q.lora_up);
@@ -135,14 +142,9 @@ void regular_hadamard(std::span<float> values, int group) {
     for (size_t i = 0; i < size; ++i) work[i] = values[start + i];
     for (size_t stride = 1; stride < size; stride *= 4) {
       CHECK(size % (stride * 4) == 0);
-      for (size_t i = 0; i < size; ++i) {
-        if (i / stride % 4 != 0) continue;
-        double* const v = &work[i];
-        const double half = (v[0] + v[stride] + v[2 * stride] + v[3 * stride]) / 2;
-        // Row k of H4 is all ones but for one -1, at 3 - k.
-        const double a = half - v[3 * stride], b = half - v[2 * stride], c = half - v[stride],
-                     e = half - v[0];
-        v[0] = a, v[stride] = b, v[2 * stride] = c, v[3 * stride] = e;
+      for (size_t first = 0; first < size; first += stride * 4) {
+        double* const v = &work[first];
+        for (size_t i = 0; i < stride; ++i) rotate_four(v + i, stride);
       }
     }
     for (size_t i = 0; i < size; ++i) values[start + i] = static_cast<float>(work[i]);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/preparation.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "quant/methods.h"
+#include "tensor/dequantize.h"
+
+namespace wanslim {
+namespace {
+
+void prepare_convrot(const ProcessStep& step, LayerPlan& layer) {
+  if (layer.shape[1] % step.group_size != 0) {
+    throw Error({.what = fmt::format("{} inputs do not divide into groups of {} to rotate", layer.shape[1],
+                                     step.group_size),
+                 .where = layer.name,
+                 .hint = "exclude this layer from convrot, or give a smaller group_size"});
+  }
+  if (layer.hadamard_group > 0) return;
+  layer.hadamard_group = step.group_size;
+  layer.reason += fmt::format(", inputs rotated in groups of {}", step.group_size);
+}
+
+struct Row {
+  std::string_view type;
+  bool reference;  // msModelSlim has it
+  void (*prepare)(const ProcessStep& step, LayerPlan& layer);
+};
+constexpr Row kRows[] = {
+    {"convrot", false, prepare_convrot},
+};
+
+const Row* find_row(std::string_view type) {
+  for (const Row& row : kRows) {
+    if (row.type == type) return &row;
+  }
+  return nullptr;
+}
+
+void rotate_columns(LinearWeight& linear, int group, Numerics numerics) {
+  linear.weight = weight_as_float(linear, numerics);
+  const size_t in = static_cast<size_t>(linear.in());
+  const std::span<float> all = linear.weight.as<float>();
+  parallel_for(linear.out(), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      regular_hadamard(all.subspan(static_cast<size_t>(r) * in, in), group);
+  });
+}
+
+}  // namespace
+
+bool is_preparation(const ProcessStep& step) {
+  return find_row(step.type) != nullptr;
+}
+
+bool supports_preparation(const ProcessStep& step, Numerics numerics, std::string* why) {
+  if (numerics != Numerics::kCompat || find_row(step.type)->reference) return true;
+  if (why) *why = fmt::format("msModelSlim has no {} to be compatible with", step.type);
+  return false;
+}
+
+void prepare_layer(const ProcessStep& step, size_t index, LayerPlan& layer) {
+  CHECK(layer.quantized());
+  if (static_cast<int>(index) > layer.step) {
+    throw Error(
+        {.what = fmt::format("process[{}] is {} and stands behind process[{}], which quantizes this layer",
+                             index, step.type, layer.step),
+         .where = layer.name,
+         .hint = fmt::format("move {} before linear_quant", step.type)});
+  }
+  find_row(step.type)->prepare(step, layer);
+}
+
+QuantizedLinear quantize_layer(const LayerPlan& layer, LinearWeight&& linear, const ProcessStep& step,
+                               Numerics numerics) {
+  if (layer.hadamard_group > 0) rotate_columns(linear, layer.hadamard_group, numerics);
+  QuantizedLinear q = quantize_linear(std::move(linear), step.activation, step.weight, numerics);
+  q.hadamard_group = layer.hadamard_group;
+  return q;
+}
+
+}  // namespace wanslim
