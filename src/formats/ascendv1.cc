@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "formats/low_rank.h"
 #include "formats/pack.h"
 #include "formats/shards.h"
 
@@ -68,13 +69,19 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
     return out;
   }
   const AscendV1Type& type = *find_ascendv1_type(ascend_type(layer.scheme));
-  out = ascendv1_tensors(layer.name, type, layer.scheme, layer.shape[0], layer.shape[1],
-                         job.numerics == Numerics::kCompat);
+  add_low_rank_tensors(layer, out);
+  for (OutTensor& t : ascendv1_tensors(layer.name, type, layer.scheme, layer.shape[0], layer.shape[1],
+                                       job.numerics == Numerics::kCompat)) {
+    if (layer.low_rank > 0) t.type = low_rank_type(t.type);
+    out.push_back(std::move(t));
+  }
   if (layer.has_bias) {
     out.push_back({.name = layer.name + ".bias",
                    .dtype = DType::kF32,
                    .shape = {layer.shape[0]},
-                   .type = type.has_dual ? std::string(type.type) : "FLOAT"});
+                   .type = !type.has_dual       ? "FLOAT"
+                           : layer.low_rank > 0 ? low_rank_type(std::string(type.type))
+                                                : std::string(type.type)});
   }
   return out;
 }
@@ -115,6 +122,7 @@ Encoded packed(const QuantizedLinear& q, const AscendV1Type& type) {
 std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, const FormatJob& job) {
   const AscendV1Type& type = *find_ascendv1_type(ascend_type(layer.scheme));
   std::vector<Encoded> out;
+  add_low_rank_values(q, out);
   out.push_back(packed(q, type));
   out.push_back(borrow(q.scale));
   if (type.has_offset) out.push_back(own(zeros(q.scale.shape())));
@@ -128,11 +136,12 @@ std::vector<FileLayout> layout(const std::vector<OutTensor>& tensors, const Form
   return sharded_files(std::string(kAscendV1Stem), tensors, job.shard_bytes);
 }
 
-// The type of the highest priority. The reference does not count W4A8_DYNAMIC, and says FLOAT of a model that
-// has nothing else.
+// The type of the highest priority; of those with a low-rank branch the reference counts W4A4_MXFP4_SVD
+// alone. It does not count W4A8_DYNAMIC, and says FLOAT of a model that has nothing else.
 std::string model_type(const FormatJob& job) {
   const AscendV1Type* highest = nullptr;
   for (const LayerPlan& layer : job.layers) {
+    if (layer.low_rank > 0 && ascend_type(layer.scheme) == "W4A4_MXFP4") return "W4A4_MXFP4_SVD";
     const AscendV1Type* type = layer.quantized() ? find_ascendv1_type(ascend_type(layer.scheme)) : nullptr;
     if (!type || (job.numerics == Numerics::kCompat && type->has_scale_bias)) continue;
     highest = std::max(highest, type);  // rows of one table
@@ -210,6 +219,7 @@ Format ascendv1_format() {
           .recognizes = recognizes_ascendv1,
           .verify = verify_ascendv1,
           .read = read_ascendv1,
+          .branches = true,
           .shards = true,
           .copies = {".json", ".py", ".txt", ".jinja"}};
 }

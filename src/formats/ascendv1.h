@@ -9,6 +9,7 @@
 //     L.scale_bias F32 (W4A8_DYNAMIC): 8 x the sum of each row of the dequantized weight, [out, 1]; compat:
 //     the
 //       dequantized weight itself, as the reference does for names that are not those of a language model
+//     L.svd_lowrank_l1, L.svd_lowrank_l2 (low_rank.h) of a layer with a low-rank branch, whose types say SVD
 //     L.weight_dual_scale F32 [out, in / 512, 1] (dual-scale MXFP4) | L.bias F32 [out]
 //     float tensors under their own names, BF16
 //   quant_model_description.json  {tensor name: type or "FLOAT", ..., "version", "model_quant_type",

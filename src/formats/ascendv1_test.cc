@@ -102,6 +102,42 @@ TEST(AscendV1, SplitsTheWeightsAsTheReferenceDoes) {
   EXPECT_TRUE(read_ascendv1(dir.path())->load_quantized("blocks.1.ffn.2").has_value());
 }
 
+TEST(AscendV1, HoldsALowRankBranch) {
+  FormatJob job = small_job(testing::kW8A8);
+  job.layers[1].low_rank = 2;
+  TempDir dir;
+  testing::write_job("ascendv1", dir.path(), job,
+                     [&](const LayerPlan& layer, std::span<const OutTensor> tensors) {
+                       LayerValue value;
+                       if (layer.quantized()) {
+                         value.quantized = testing::quantized(layer, 3);
+                         value.quantized.lora_down = testing::pattern(DType::kBF16, {2, 64}, 1);
+                         value.quantized.lora_up = testing::pattern(DType::kBF16, {4, 2}, 2);
+                       } else {
+                         for (const OutTensor& t : tensors)
+                           value.values.push_back(testing::pattern(t.dtype, t.shape, 4));
+                       }
+                       return value;
+                     });
+  EXPECT_EQ(testing::complaints("ascendv1", dir.path()), "");
+  const auto q = read_ascendv1(dir.path())->load_quantized("blocks.0.self_attn.q");
+  ASSERT_TRUE(q.has_value());
+  EXPECT_EQ(q->lora_down.shape(), (Shape{2, 64}));
+  EXPECT_EQ(q->lora_up.shape(), (Shape{4, 2}));
+  EXPECT_EQ(q->scheme, testing::kW8A8);
+  const std::string text = read_text(dir / kDescription, 1 << 20);
+  EXPECT_THAT(text, HasSubstr("q.svd_lowrank_l1\": \"FLOAT\""));
+  EXPECT_THAT(text, HasSubstr("q.weight_scale\": \"W8A8_SVD_DYNAMIC\""));
+  EXPECT_THAT(text, HasSubstr("\"model_quant_type\": \"W8A8_DYNAMIC\""));
+  edit(dir / "quant_model_weights.safetensors", "\"shape\":[2,64]", "\"shape\":[4,32]");
+  EXPECT_THAT(testing::complaints("ascendv1", dir.path()), HasSubstr("svd_lowrank_l1 is BF16 [4, 32]"));
+  EXPECT_THROW(read_ascendv1(dir.path())->load_quantized("blocks.0.self_attn.q"), Error);
+  for (const char* name : {"comfyui", "gguf", "mindie"})
+    EXPECT_THROW(check_supported(find_format(name), job), Error) << name;
+  job.numerics = Numerics::kCompat;
+  EXPECT_NO_THROW(check_supported(find_format("mindie"), job));
+}
+
 TEST(AscendV1, VerifyNamesEachKindOfDamage) {
   struct Damage {
     const char* what;

@@ -5,6 +5,7 @@
 #include "formats/ascendv1.h"
 #include "formats/file_source.h"
 #include "formats/loader_checks.h"
+#include "formats/low_rank.h"
 #include "formats/pack.h"
 
 namespace wanslim {
@@ -21,10 +22,10 @@ Json read_description(const Path& folder) {
 }
 
 // What the description says of a layer; null for float and unknown ones.
-const AscendV1Type* type_of(const Json& description, const std::string& layer) {
+const AscendV1Type* type_of(const Json& description, const std::string& layer, bool* low_rank) {
   const auto entry = description.find(layer + ".weight");
   if (entry == description.end() || !entry->is_string()) return nullptr;
-  return find_ascendv1_type(entry->get<std::string>());
+  return find_ascendv1_type(without_low_rank(entry->get<std::string>(), low_rank));
 }
 
 struct Sizes {
@@ -62,7 +63,7 @@ Sizes sizes_of(const AscendV1Type& type, const Shape& weight, const Shape& scale
 }
 
 void check_layer(const Checkpoint& file, const Json& description, const std::string& layer,
-                 const AscendV1Type& type, VerifyReport& report) {
+                 const AscendV1Type& type, bool low_rank, VerifyReport& report) {
   const StoredTensor* weight = file.find(layer + ".weight");
   const StoredTensor* scale = file.find(layer + ".weight_scale");
   if (!weight || !scale || weight->shape.size() != 2 || scale->shape.size() != 2 || scale->shape[1] < 1) {
@@ -82,9 +83,11 @@ void check_layer(const Checkpoint& file, const Json& description, const std::str
   for (const OutTensor& t : ascendv1_tensors(layer, type, s.scheme, s.out, s.in, whole)) {
     expect_tensor(file, t.name, t.dtype, t.shape, report);
     const auto entry = description.find(t.name);
-    if (entry == description.end() || *entry != std::string(type.type))
-      report.problems.push_back(fmt::format("the description does not say {} of {}", type.type, t.name));
+    const std::string said = low_rank ? low_rank_type(std::string(type.type)) : std::string(type.type);
+    if (entry == description.end() || *entry != said)
+      report.problems.push_back(fmt::format("the description does not say {} of {}", said, t.name));
   }
+  if (low_rank) check_low_rank(file, layer, s.out, s.in, report);
   if (scale->dtype == DType::kF32) check_scales(file, *scale, report);
   const Json said = description.value("group_size", Json());
   if (s.scheme.weight_granularity == Granularity::kGroup && said != s.scheme.group) {
@@ -105,7 +108,9 @@ void check_header(const Json& description, VerifyReport& report) {
   says("version", member("version") == "1.0.0", "\"1.0.0\"");
   const Json type = member("model_quant_type");
   says("model_quant_type",
-       type.is_string() && (type == "FLOAT" || find_ascendv1_type(type.get<std::string>())), "a type");
+       type.is_string() &&
+           (type == "FLOAT" || type == "W4A4_MXFP4_SVD" || find_ascendv1_type(type.get<std::string>())),
+       "a type");
   says("group_size", member("group_size").is_number_integer(), "a number");
   says("metadata", member("metadata").is_object(), "an object");
   says("optional", member("optional").is_object(), "an object");
@@ -118,7 +123,8 @@ bool is_header(std::string_view key) {
 
 std::optional<QuantizedLinear> load_linear(const Json& description, const FileSource& source,
                                            const std::string& layer) {
-  const AscendV1Type* type = type_of(description, layer);
+  bool low_rank = false;
+  const AscendV1Type* type = type_of(description, layer, &low_rank);
   if (!type) return std::nullopt;
   const DType scale_dtype = is_mx(type->weight) ? DType::kU8 : DType::kF32;
   QuantizedLinear q;
@@ -133,6 +139,7 @@ std::optional<QuantizedLinear> load_linear(const Json& description, const FileSo
   } else if (type->packing == Packing::kAsGrouped) {
     q.weight = unpack_int4_along_rows(source.load_as(layer + ".weight", DType::kI8));
   }
+  if (low_rank) load_low_rank(source, layer, q);
   if (type->has_dual) {
     const Tensor dual = source.load_as(layer + ".weight_dual_scale", DType::kF32, 3);
     q.dual_scale = Tensor(DType::kF32, {dual.dim(0), dual.dim(1) * dual.dim(2)});
@@ -162,10 +169,11 @@ VerifyReport verify_ascendv1(const Path& folder) {
     const std::string type = value.is_string() ? value.get<std::string>() : value.dump();
     if (!file.find(key)) report.problems.push_back(key + " is in the description and not in the file");
     if (type == "FLOAT") continue;
-    const AscendV1Type* known = find_ascendv1_type(type);
+    bool low_rank = false;
+    const AscendV1Type* known = find_ascendv1_type(without_low_rank(type, &low_rank));
     if (!known) report.problems.push_back(fmt::format("{} is {}, which is no type of AscendV1", key, type));
     if (!known || !key.ends_with(".weight")) continue;
-    check_layer(file, description, key.substr(0, key.size() - 7), *known, report);
+    check_layer(file, description, key.substr(0, key.size() - 7), *known, low_rank, report);
     ++layers;
   }
   for (const StoredTensor& t : file.tensors()) {

@@ -121,9 +121,10 @@ struct Format {
   std::unique_ptr<WeightSource> (*read)(const Path& path);
 
   std::vector<FormatOption> options = {};
-  bool slims = false;    // takes FormatJob::slim: its runtime loads the float checkpoint too
-  bool rotates = false;  // takes LayerPlan::hadamard_group
-  bool shards = false;   // takes FormatJob::shard_bytes
+  bool slims = false;     // takes FormatJob::slim: its runtime loads the float checkpoint too
+  bool rotates = false;   // takes LayerPlan::hadamard_group
+  bool branches = false;  // takes LayerPlan::low_rank
+  bool shards = false;    // takes FormatJob::shard_bytes
   // Wants every Linear of the blocks quantized but those that match `keeps_float`: a built-in practice is
   // widened so, a recipe of the user is held against check().
   bool needs_all_linears = false;

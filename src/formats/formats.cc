@@ -80,6 +80,10 @@ void check_supported(const Format& format, const FormatJob& job) {
       good = false;
       why = "its runtime does not rotate the inputs";
     }
+    if (good && layer.low_rank > 0 && !format.branches) {
+      good = false;
+      why = "its runtime has no low-rank branch beside a layer (svd_res)";
+    }
     if (good) continue;
     throw Error({.what = fmt::format("the format {} cannot hold this scheme: {}", format.name, why),
                  .where = layer.name,

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "formats/low_rank.h"
 #include "formats/mindie_verify.h"
 
 namespace wanslim {
@@ -57,6 +58,13 @@ bool supports(const QuantScheme& scheme, std::string* why) {
 
 void check(const FormatJob& job) {
   for (const LayerPlan& layer : job.layers) {
+    if (layer.low_rank > 0 && job.numerics == Numerics::kPrecise) {
+      throw Error(
+          {.what = "MindIE-SD executes no layer with a low-rank branch (svd_res): it leaves it in float "
+                   "or raises",
+           .where = layer.name,
+           .hint = "use --format ascendv1, or --numerics compat to get msModelSlim's files all the same"});
+    }
     const bool mx = layer.scheme.weight_granularity == Granularity::kBlock ||
                     layer.scheme.weight_granularity == Granularity::kDual;
     if (!layer.quantized() || !mx || layer.shape[1] % 64 == 0) continue;
@@ -83,7 +91,8 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
     return out;
   }
   const TypeRow& row = *find_type(layer.scheme);
-  const std::string type(row.type);
+  const std::string type = layer.low_rank > 0 ? low_rank_type(std::string(row.type)) : std::string(row.type);
+  add_low_rank_tensors(layer, out);
   const int64_t rows = layer.shape[0], columns = layer.shape[1];
   const bool mx = row.scale == DType::kU8;
   out.push_back({.name = layer.name + ".weight",
@@ -110,6 +119,7 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
 std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, const FormatJob&) {
   std::vector<Encoded> out;
   const TypeRow& row = *find_type(layer.scheme);
+  add_low_rank_values(q, out);
   out.push_back(borrow(q.weight));
   out.push_back(borrow(q.scale));
   if (row.has_offset) {
@@ -174,6 +184,7 @@ Format mindie_format() {
           .verify = verify_mindie,
           .read = read_mindie,
           .slims = true,
+          .branches = true,
           .copies = {".json", ".py"}};
 }
 

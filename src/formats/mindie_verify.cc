@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "formats/loader_checks.h"
+#include "formats/low_rank.h"
 #include "formats/manifest.h"
 #include "tensor/half.h"
 
@@ -156,11 +157,13 @@ class MindieSource : public WeightSource {
     const std::string name(layer);
     const auto entry = json_.find(name + ".weight");
     if (entry == json_.end() || !entry->is_string() || *entry == "FLOAT") return std::nullopt;
-    const Algorithm* algorithm = find_algorithm(entry->get<std::string>());
+    bool low_rank = false;
+    const Algorithm* algorithm = find_algorithm(without_low_rank(entry->get<std::string>(), &low_rank));
     if (!algorithm || !algorithm->runs) throw Error({.what = "cannot read " + entry->dump(), .where = name});
     QuantizedLinear q{.name = name, .scheme = algorithm->scheme};
     q.weight = load(name + ".weight");
     q.scale = load(name + ".weight_scale");
+    if (low_rank) load_low_rank(*this, name, q);
     if (has(name + ".bias")) q.bias = load(name + ".bias");
     if (q.scheme.weight_granularity == Granularity::kDual) {
       const Tensor dual = load(name + ".weight_dual_scale");

@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "kernels/low_rank.h"
+#include "quant/float_tensor.h"
 #include "quant/methods.h"
+#include "quant/truncated_svd.h"
 #include "tensor/dequantize.h"
 
 namespace wanslim {
@@ -25,6 +28,18 @@ void prepare_convrot(const ProcessStep& step, LayerPlan& layer) {
   layer.reason += fmt::format(", inputs rotated in groups of {}", step.group_size);
 }
 
+void prepare_svd(const ProcessStep& step, LayerPlan& layer) {
+  if (step.rank > std::min(layer.shape[0], layer.shape[1])) {
+    throw Error(
+        {.what = fmt::format("rank {} is above that of a weight {}", step.rank, to_string(layer.shape)),
+         .where = layer.name,
+         .hint = "exclude this layer from svd_res, or give a smaller rank"});
+  }
+  if (layer.low_rank > 0) return;
+  layer.low_rank = step.rank;
+  layer.reason += fmt::format(", low-rank branch of {}", step.rank);
+}
+
 struct Row {
   std::string_view type;
   bool reference;  // msModelSlim has it
@@ -32,6 +47,7 @@ struct Row {
 };
 constexpr Row kRows[] = {
     {"convrot", false, prepare_convrot},
+    {"svd_res", true, prepare_svd},
 };
 
 const Row* find_row(std::string_view type) {
@@ -49,6 +65,19 @@ void rotate_columns(LinearWeight& linear, int group, Numerics numerics) {
     for (int64_t r = begin; r < end; ++r)
       regular_hadamard(all.subspan(static_cast<size_t>(r) * in, in), group);
   });
+}
+
+// Takes the branch out of the weight, as bf16 will hold it: so the codes also make up for that rounding.
+LowRank split_low_rank(LinearWeight& linear, int rank, Numerics numerics) {
+  linear.weight = weight_as_float(linear, numerics);
+  const LowRank exact = truncated_svd(linear.weight, rank);
+  LowRank branch{.up = float_tensor(exact.up, DType::kBF16, linear.name + ".svd_lowrank_l2"),
+                 .down = float_tensor(exact.down, DType::kBF16, linear.name + ".svd_lowrank_l1")};
+  const Tensor up = float_tensor(branch.up, DType::kF32, ""),
+               down = float_tensor(branch.down, DType::kF32, "");
+  add_low_rank(linear.weight.as<float>().data(), linear.out(), linear.in(), up.as<float>().data(),
+               down.as<float>().data(), rank, -1);
+  return branch;
 }
 
 }  // namespace
@@ -77,9 +106,13 @@ void prepare_layer(const ProcessStep& step, size_t index, LayerPlan& layer) {
 
 QuantizedLinear quantize_layer(const LayerPlan& layer, LinearWeight&& linear, const ProcessStep& step,
                                Numerics numerics) {
+  LowRank branch;
+  if (layer.low_rank > 0) branch = split_low_rank(linear, layer.low_rank, numerics);
   if (layer.hadamard_group > 0) rotate_columns(linear, layer.hadamard_group, numerics);
   QuantizedLinear q = quantize_linear(std::move(linear), step.activation, step.weight, numerics);
   q.hadamard_group = layer.hadamard_group;
+  q.lora_up = std::move(branch.up);
+  q.lora_down = std::move(branch.down);
   return q;
 }
 

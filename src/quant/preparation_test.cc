@@ -86,10 +86,31 @@ TEST(Preparation, ConvrotSpreadsOutlierColumns) {
   EXPECT_GT(sqnr(linear, rotated), 38);
 }
 
+TEST(Preparation, TheLowRankBranchTakesWhatIsWide) {
+  const LinearWeight linear = with_outlier_columns(64, 256);
+  LayerPlan layer = taken(linear.weight.shape());
+  const QuantizedLinear plain = quantize_layer(layer, copy_of(linear), int8_step(), Numerics::kPrecise);
+  EXPECT_TRUE(plain.lora_up.empty());
+  prepare_layer({.type = "svd_res", .rank = 3}, 0, layer);  // as many as there are wide columns
+  EXPECT_EQ(layer.low_rank, 3);
+  for (const Numerics numerics : {Numerics::kPrecise, Numerics::kCompat}) {
+    const QuantizedLinear q = quantize_layer(layer, copy_of(linear), int8_step(), numerics);
+    EXPECT_EQ(q.lora_down.dtype(), DType::kBF16);
+    EXPECT_EQ(q.lora_down.shape(), (Shape{3, 256}));
+    EXPECT_EQ(q.lora_up.shape(), (Shape{64, 3}));
+    EXPECT_GT(sqnr(linear, q), sqnr(linear, plain) + 10);
+    // The codes make up for the rounding of the branch: without that 2^-9 of it would remain, 50 dB or so.
+    if (numerics == Numerics::kPrecise) {
+      EXPECT_GT(sqnr(linear, q), 54);
+    }
+  }
+}
+
 TEST(Preparation, TheBytesDoNotDependOnThreads) {
   const LinearWeight linear = with_outlier_columns(67, 128);
   LayerPlan layer = taken(linear.weight.shape());
   prepare_layer({.type = "convrot", .group_size = 64}, 0, layer);
+  prepare_layer({.type = "svd_res", .rank = 8}, 0, layer);
   std::vector<QuantizedLinear> results;
   for (const int count : {1, 5}) {
     set_threads(count);
@@ -98,6 +119,8 @@ TEST(Preparation, TheBytesDoNotDependOnThreads) {
   set_threads(0);
   EXPECT_TRUE(std::ranges::equal(results[0].weight.raw(), results[1].weight.raw()));
   EXPECT_TRUE(std::ranges::equal(results[0].scale.raw(), results[1].scale.raw()));
+  EXPECT_TRUE(std::ranges::equal(results[0].lora_up.raw(), results[1].lora_up.raw()));
+  EXPECT_TRUE(std::ranges::equal(results[0].lora_down.raw(), results[1].lora_down.raw()));
 }
 
 TEST(Preparation, RefusesWhatDoesNotFit) {
@@ -105,7 +128,10 @@ TEST(Preparation, RefusesWhatDoesNotFit) {
   EXPECT_THAT(prepare_error(convrot, 0, taken({64, 384})),
               HasSubstr("blocks.0.ffn.0: 384 inputs do not divide into groups of 256"));
   EXPECT_THAT(prepare_error(convrot, 2, taken({64, 256})), HasSubstr("stands behind process[1]"));
+  EXPECT_THAT(prepare_error({.type = "svd_res", .rank = 65}, 0, taken({64, 256})),
+              HasSubstr("rank 65 is above that of a weight [64, 256]"));
   std::string why;
+  EXPECT_TRUE(supports_preparation({.type = "svd_res"}, Numerics::kCompat, &why));
   EXPECT_TRUE(supports_preparation(convrot, Numerics::kPrecise, &why));
   EXPECT_FALSE(supports_preparation(convrot, Numerics::kCompat, &why));
   EXPECT_THAT(why, HasSubstr("no convrot"));

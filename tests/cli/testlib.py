@@ -65,4 +65,4 @@ def report(name):
     print(f"{name}: {checks} checks passed")
 
 
-__all__ = ["DATA", "WANSLIM", "check", "files_of", "floats", "json", "os", "pathlib", "quant", "relative", "report", "run", "subprocess", "temporary"]
+__all__ = ["DATA", "WANSLIM", "check", "files_of", "floats", "json", "os", "pathlib", "quant", "relative", "report", "run", "struct", "subprocess", "temporary"]
