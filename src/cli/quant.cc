@@ -41,7 +41,9 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
   if (args.config_path.empty()) fit_practice(*p.output.format, layers, p.recipe, progress);
   p.steps = flat_steps(p.recipe);
   const Numerics numerics = args.numerics == "compat" ? Numerics::kCompat : Numerics::kPrecise;
-  QuantPlan plan = plan_layers(p.recipe, std::move(layers), numerics);
+  const WanGeometry& geometry = p.model.geometry();
+  QuantPlan plan =
+      plan_layers(p.recipe, std::move(layers), numerics, static_cast<int>(geometry.dim / geometry.heads));
   for (const std::string& warning : plan.warnings) progress.warn(warning);
   p.job = {.geometry = p.model.geometry(),
            .layers = std::move(plan.layers),
@@ -65,6 +67,10 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const FormatWriter& 
     if (writer.layer_bytes(i) == 0) continue;
     m.source_tensors += static_cast<int64_t>(p.job.layers[i].tensors().size());
     m.source_bytes += source_bytes(p.job.layers[i]);
+    if (p.job.layers[i].rotated_outputs > 0)
+      m.rotated_outputs[p.job.layers[i].name] = p.job.layers[i].rotated_outputs;
+    if (p.job.layers[i].rotated_inputs > 0)
+      m.rotated_inputs[p.job.layers[i].name] = p.job.layers[i].rotated_inputs;
   }
   return m;
 }

@@ -15,6 +15,7 @@
 #include "formats/loader_checks.h"
 #include "formats/manifest.h"
 #include "models/model_layers.h"
+#include "quant/head_rotation.h"
 
 namespace wanslim {
 namespace {
@@ -24,6 +25,10 @@ struct VerifyArgs {
   bool json = false, layers = false;
   int64_t threads = 0;
 };
+
+Path folder_of(const Path& path) {
+  return std::filesystem::is_directory(path) ? path : path.parent_path() / ".";
+}
 
 Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
@@ -48,10 +53,12 @@ const LayerError& worst_of(const WeightErrors& errors) {
 }
 
 WeightErrors compare(const VerifyArgs& args, const Format& format, VerifyReport& report, Progress& progress) {
-  const WanCheckpoint model = open_wan(args.against);
+  const WanCheckpoint stored = open_wan(args.against);
+  const Manifest manifest = read_manifest(folder_of(args.dir)).value_or(Manifest{});
+  const RotatedSource model(stored, manifest.rotated_outputs, manifest.rotated_inputs);
   const std::unique_ptr<WeightSource> result = format.read(args.dir);
   std::vector<std::string> linears, tensors;
-  for (const LayerPlan& layer : model_layers(model)) {
+  for (const LayerPlan& layer : model_layers(stored)) {
     if (layer.linear) linears.push_back(layer.name);
     for (std::string& name : layer.tensors()) tensors.push_back(std::move(name));
   }
@@ -109,8 +116,7 @@ int run_verify(const VerifyArgs& args) {
   set_threads(static_cast<int>(args.threads));
   const Format& format = recognize_format(args.dir);
   VerifyReport report = format.verify(args.dir);
-  const Path path(args.dir);
-  check_manifest(std::filesystem::is_directory(path) ? path : path.parent_path() / ".", report, terminal);
+  check_manifest(folder_of(args.dir), report, terminal);
   std::optional<WeightErrors> errors;
   if (!args.against.empty()) errors = compare(args, format, report, terminal);
   const WeightErrors* shown = errors ? &*errors : nullptr;

@@ -55,12 +55,14 @@ constexpr OptionRow kOptions[] = {
     {"timestep", "minmax", T::kBool},
 };
 
-// convrot (inputs rotated at run time, as ComfyUI does) is ours.
+// convrot (inputs rotated at run time, as ComfyUI does) and rotate_vo (v and o rotated against each other)
+// are ours.
 constexpr ProcessorRow kProcessors[] = {
     {"linear_quant", PatternShape::kAll, QConfigShape::kPair},
     {"group", PatternShape::kNone, QConfigShape::kGroup},
     {"svd_res", PatternShape::kAll, QConfigShape::kNone},
     {"convrot", PatternShape::kAll, QConfigShape::kNone},
+    {"rotate_vo", PatternShape::kAll, QConfigShape::kNone},
     {"iter_smooth", PatternShape::kOptional, QConfigShape::kNone},
     {"smooth_quant", PatternShape::kOptional, QConfigShape::kNone},
     {"flex_smooth_quant", PatternShape::kOptional, QConfigShape::kNone},

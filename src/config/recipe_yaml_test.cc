@@ -119,6 +119,7 @@ spec:
     - {type: float_sparse, sparse_ratio: 0.25}
     - {type: linear_quant, qconfig: {act: {dtype: int8, scope: pd_mix, symmetric: False, method: minmax}, weight: *weight}}
     - {type: convrot, group_size: 0x40, include: ["*q"], exclude: ["*2"]}
+    - {type: rotate_vo, include: ["*self_attn*"]}
   save:
     - {type: ascendv1_saver, save_directory: "."}
     - {type: gguf_saver, part_file_size: 2.0, ext: {}}
@@ -142,7 +143,7 @@ spec:
 
 TEST(RecipeYaml, ReadsTheWholeProtocol) {
   const Recipe r = parse_recipe(kBreadth, "b.yaml");
-  ASSERT_EQ(r.process.size(), 26u);
+  ASSERT_EQ(r.process.size(), 27u);
   EXPECT_THAT(r.label, ElementsAre(Pair("w_bit", "4"), Pair("a_bit", "4"), Pair("fa_quant", "true"),
                                    Pair("note", "\"it's\"")));
   EXPECT_EQ(r.process[0].weight.options.step, 32);

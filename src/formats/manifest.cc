@@ -8,6 +8,15 @@ namespace {
 
 constexpr uint64_t kMaxManifest = 100'000'000;
 
+std::map<std::string, int64_t> number_map(const Json& json, const char* key, std::string_view where) {
+  std::map<std::string, int64_t> out;
+  const Json& object = json_member(json, key, where);
+  if (!object.is_object())
+    throw Error({.what = "\"" + std::string(key) + "\" is not an object", .where = std::string(where)});
+  for (const auto& [name, value] : object.items()) out[name] = json_int(object, name.c_str(), where);
+  return out;
+}
+
 std::map<std::string, std::string> string_map(const Json& json, std::string_view key,
                                               std::string_view where) {
   std::map<std::string, std::string> out;
@@ -35,6 +44,8 @@ std::string manifest_text(const Manifest& m) {
                  {"tensors", m.source_tensors},
                  {"bytes", m.source_bytes},
                  {"xxh3_128", m.source_hash}};
+  if (!m.rotated_outputs.empty()) j["rotated_outputs"] = m.rotated_outputs;
+  if (!m.rotated_inputs.empty()) j["rotated_inputs"] = m.rotated_inputs;
   j["layers"] = m.layers;
   j["files"] = m.files;
   j["tensors"] = m.tensors;
@@ -55,9 +66,9 @@ Manifest parse_manifest(std::string_view text, std::string_view where) {
   m.source_tensors = json_int(source, "tensors", where);
   m.source_bytes = static_cast<uint64_t>(json_int(source, "bytes", where));
   m.source_hash = json_string(source, "xxh3_128", where);
-  const Json& layers = json_member(j, "layers", where);
-  if (!layers.is_object()) throw Error({.what = "\"layers\" is not an object", .where = std::string(where)});
-  for (const auto& [name, value] : layers.items()) m.layers[name] = json_int(layers, name.c_str(), where);
+  m.layers = number_map(j, "layers", where);
+  if (j.contains("rotated_outputs")) m.rotated_outputs = number_map(j, "rotated_outputs", where);
+  if (j.contains("rotated_inputs")) m.rotated_inputs = number_map(j, "rotated_inputs", where);
   m.files = string_map(j, "files", where);
   m.tensors = string_map(j, "tensors", where);
   return m;

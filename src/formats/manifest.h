@@ -23,6 +23,9 @@ struct Manifest {
   std::string source_hash;  // XXH3-128 over official name, dtype, shape and bytes of what was read
   int64_t source_tensors = 0;
   uint64_t source_bytes = 0;
+  // Layers that are not those of the source but compute the same together, and the channels of a head that
+  // were rotated (LayerPlan).
+  std::map<std::string, int64_t> rotated_outputs, rotated_inputs;
   std::map<std::string, int64_t> layers;       // scheme -> number of Linears
   std::map<std::string, std::string> files;    // file -> XXH3-128, files without tensors only
   std::map<std::string, std::string> tensors;  // tensor as named in the output -> XXH3-128 of its bytes

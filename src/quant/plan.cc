@@ -98,7 +98,7 @@ std::vector<ProcessStep> flat_steps(const Recipe& recipe) {
   return out;
 }
 
-QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numerics numerics) {
+QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numerics numerics, int head) {
   if (!recipe.prior.empty()) {
     throw Error({.what = "spec.prior (steps before the main ones) cannot be run by this version",
                  .where = at(recipe, recipe.prior[0].place),
@@ -126,6 +126,9 @@ QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numer
                  .where = recipe.source,
                  .hint = "patterns are held against whole names such as blocks.0.self_attn.q: \"*ffn.2\", "
                          "not \"ffn.2\""});
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].type == "rotate_vo") rotate_attentions(selections[i], head, layers);
   }
   QuantPlan plan{.layers = std::move(layers), .warnings = {}};
   for (const LayerSelection& selection : selections) {

@@ -19,8 +19,9 @@ struct QuantPlan {
 std::vector<ProcessStep> flat_steps(const Recipe& recipe);
 
 // `layers` come in as float. Linears inside blocks are taken by the first linear_quant entry that selects
-// them; the rest stays float, also where a preparing step (preparation.h) selects it. Error if a step cannot
-// run, a shape does not fit its scheme, or no layer is taken at all.
-QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numerics numerics);
+// them; the rest stays float, also where a preparing step (preparation.h) selects it. `head`: channels of an
+// attention's head, which rotate_vo needs. Error if a step cannot run, a shape does not fit its scheme, or no
+// layer is taken at all.
+QuantPlan plan_layers(const Recipe& recipe, std::vector<LayerPlan> layers, Numerics numerics, int head = 0);
 
 }  // namespace wanslim

@@ -93,6 +93,43 @@ TEST(Plan, PreparesTheLayersThatAreTaken) {
   EXPECT_THAT(plan_error(recipe), HasSubstr("nothing to quantize"));
 }
 
+TEST(Plan, RotatesVAgainstO) {
+  std::vector<LayerPlan> attention;
+  for (const char* name : {"blocks.0.cross_attn.v", "blocks.0.cross_attn.o", "blocks.0.cross_attn.v_img",
+                           "blocks.0.self_attn.v", "blocks.0.self_attn.o"}) {
+    LayerPlan layer;
+    layer.name = name;
+    layer.linear = true;
+    layer.block = 0;
+    layer.shape = {64, 64};
+    attention.push_back(layer);
+  }
+  Recipe recipe;
+  recipe.process = {{.type = "rotate_vo"}, int8_step({"*cross*"})};
+  const auto plan = [&](int head) { return plan_layers(recipe, attention, Numerics::kPrecise, head).layers; };
+  const std::vector<LayerPlan> layers = plan(16);
+  EXPECT_EQ(layers[0].rotated_outputs, 16);
+  EXPECT_EQ(layers[1].rotated_inputs, 16);
+  EXPECT_EQ(layers[1].rotated_outputs, 0);
+  EXPECT_EQ(layers[2].rotated_outputs, 16);
+  EXPECT_EQ(layers[3].rotated_outputs, 0);  // all of it stays float
+  EXPECT_EQ(layers[4].rotated_inputs, 0);
+  const auto refusal = [&](int head) {
+    try {
+      plan(head);
+    } catch (const Error& e) {
+      return e.text;
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(refusal(24), HasSubstr("here are 24"));
+  EXPECT_THAT(refusal(0), HasSubstr("here are 0"));
+  recipe.process[1].exclude = {"*v_img"};
+  EXPECT_THAT(refusal(16), HasSubstr("takes blocks.0.cross_attn, but blocks.0.cross_attn.v_img stays float"));
+  recipe.process[0].exclude = {"*cross_attn.o"};
+  EXPECT_EQ(plan(16)[0].rotated_outputs, 0);
+}
+
 TEST(Plan, WarnsOfPatternsThatMatchNothing) {
   Recipe recipe;
   recipe.process = {int8_step({"*", "*atn*"}, {"ffn.2"})};

@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/error.h"
 #include "base/threads.h"
 #include "kernels/low_rank.h"
 #include "quant/float_tensor.h"
+#include "quant/head_rotation.h"
 #include "quant/methods.h"
 #include "quant/truncated_svd.h"
 #include "tensor/dequantize.h"
@@ -40,6 +43,9 @@ void prepare_svd(const ProcessStep& step, LayerPlan& layer) {
   layer.reason += fmt::format(", low-rank branch of {}", step.rank);
 }
 
+// All that concerns one layer of an attention depends on the others: rotate_attentions.
+void prepare_attention(const ProcessStep&, LayerPlan&) {}
+
 struct Row {
   std::string_view type;
   bool reference;  // msModelSlim has it
@@ -47,6 +53,7 @@ struct Row {
 };
 constexpr Row kRows[] = {
     {"convrot", false, prepare_convrot},
+    {"rotate_vo", false, prepare_attention},
     {"svd_res", true, prepare_svd},
 };
 
@@ -104,8 +111,41 @@ void prepare_layer(const ProcessStep& step, size_t index, LayerPlan& layer) {
   find_row(step.type)->prepare(step, layer);
 }
 
+void rotate_attentions(LayerSelection& selection, int head, std::vector<LayerPlan>& layers) {
+  for (LayerPlan& o : layers) {
+    if (!o.linear || o.block < 0 || !o.name.ends_with(".o") || !selection.selects(o.name)) continue;
+    const std::string attention = o.name.substr(0, o.name.size() - 2);
+    std::vector<LayerPlan*> members = {&o};
+    for (LayerPlan& v : layers) {
+      if (v.linear && (v.name == attention + ".v" || v.name == attention + ".v_img")) members.push_back(&v);
+    }
+    const auto in_float =
+        std::find_if(members.begin(), members.end(), [](auto* m) { return !m->quantized(); });
+    const auto count = std::count_if(members.begin(), members.end(), [](auto* m) { return m->quantized(); });
+    if (count == 0 || o.rotated_inputs > 0) continue;
+    // Some runtimes take float layers from the float model, where they are not rotated.
+    if (in_float != members.end()) {
+      throw Error(
+          {.what = fmt::format("rotate_vo takes {}, but {} stays float", attention, (*in_float)->name),
+           .where = o.name,
+           .hint = fmt::format("quantize it too, or exclude {} from rotate_vo", o.name)});
+    }
+    if (head < 1 || !std::has_single_bit(static_cast<unsigned>(head)) || o.shape[1] % head != 0) {
+      throw Error(
+          {.what = fmt::format("rotate_vo rotates heads of a power of two channels, and here are {}", head),
+           .where = o.name,
+           .hint = "remove rotate_vo from the recipe"});
+    }
+    for (LayerPlan* member : members) {
+      (member == &o ? member->rotated_inputs : member->rotated_outputs) = head;
+      member->reason += ", rotated between v and o";
+    }
+  }
+}
+
 QuantizedLinear quantize_layer(const LayerPlan& layer, LinearWeight&& linear, const ProcessStep& step,
                                Numerics numerics) {
+  rotate_linear(linear, layer.rotated_outputs, layer.rotated_inputs, numerics);
   LowRank branch;
   if (layer.low_rank > 0) branch = split_low_rank(linear, layer.low_rank, numerics);
   if (layer.hadamard_group > 0) rotate_columns(linear, layer.hadamard_group, numerics);

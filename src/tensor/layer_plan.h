@@ -20,6 +20,8 @@ struct LayerPlan {
   DType bias_dtype = DType::kF32;  // of the bias in the source
   QuantScheme scheme;              // weight == kFloat: left in float
   int hadamard_group = 0;          // as in QuantizedLinear: how its input will be rotated
+  int rotated_outputs = 0;         // channels of a head that are rotated by quant/head_rotation; 0: none.
+  int rotated_inputs = 0;          // Nothing at run time depends on it: the o of an attention undoes its v
   int low_rank = 0;                // rank of the branch beside the codes; 0: none
   int step = -1;                   // index into Recipe::process of the entry that took it; -1: none
   std::string reason;              // for people: "process[0]: include \"*\"", "not inside a block", ...
