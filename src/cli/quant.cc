@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "calib/walk.h"
 #include "cli/commands.h"
+#include "cli/quant_budget.h"
 #include "cli/quant_output.h"
 #include "cli/quant_plan.h"
 #include "cli/quant_setup.h"
@@ -38,9 +39,13 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
   p.output = choose_output(args, p.recipe);
   p.model = open_wan(args.model_path);
   std::vector<LayerPlan> layers = model_layers(p.model);
-  if (args.config_path.empty()) fit_practice(*p.output.format, layers, p.recipe, progress);
-  p.steps = flat_steps(p.recipe);
   const Numerics numerics = args.numerics == "compat" ? Numerics::kCompat : Numerics::kPrecise;
+  if (has_budget(args)) {
+    p.recipe = budget_recipe(args, p.output, p.model, numerics, progress);
+  } else if (args.config_path.empty()) {
+    fit_practice(*p.output.format, layers, p.recipe, progress);
+  }
+  p.steps = flat_steps(p.recipe);
   const WanGeometry& geometry = p.model.geometry();
   QuantPlan plan =
       plan_layers(p.recipe, std::move(layers), numerics, static_cast<int>(geometry.dim / geometry.heads));
@@ -162,6 +167,14 @@ std::function<int()> setup_quant(Options& options) {
       .text("--format", args->format,
             "what the result is for: " + format_names() + " (default: what the recipe's saver says)")
       .text("--type", args->type, "with --format gguf: Q8_0, Q6_K, Q5_K, Q4_K, Q4_0, Q3_K or Q2_K")
+      .text("--target_size", args->target_size,
+            "size of the weight files such as 6GB: chooses the scheme of each layer for the least error")
+      .number("--target_bits", args->target_bits,
+              "the same by bits a weight of the blocks' Linears, scales and biases included")
+      .texts(
+          "--candidates", args->candidates,
+          "quant types to choose among (default: all of the format with float activations, or with those of "
+          "--quant_type)")
       .texts("--format_option", args->format_options, "name=value, a choice that the format leaves open")
       .integer("--part_file_size", args->part_file_size,
                "split the weights into files of so many GiB where the format allows it; 0: one file")

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/spelling.h"
+#include "cli/quant_budget.h"
 #include "cli/version.h"
 #include "config/practices.h"
 #include "config/recipe_yaml.h"
@@ -104,13 +105,16 @@ void check_arguments(const QuantArgs& args) {
   }
   check_device(args.device);
   check_type(args);
+  check_budget(args);
   if (args.threads < 0 || args.threads > 4096)
     throw usage(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
 }
 
 Recipe choose_recipe(const QuantArgs& args, Progress& progress) {
   Recipe recipe;
-  if (!args.config_path.empty()) {
+  if (has_budget(args)) {
+    if (!args.quant_type.empty()) recipe = practice_recipe(args.quant_type);  // for its saver
+  } else if (!args.config_path.empty()) {
     recipe = load_recipe(args.config_path);
     for (const std::string& warning : recipe.warnings) progress.warn(warning);
   } else if (!args.quant_type.empty() || !args.type.empty()) {

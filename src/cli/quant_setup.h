@@ -2,6 +2,7 @@
 // What `quant` does before it touches a weight: arguments checked, recipe chosen, plan made, files named.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct QuantArgs {
   bool debug = false;
   std::string numerics = "precise", format, type;
   std::vector<std::string> format_options;
+  std::string target_size;            // of the weight files; empty: no budget
+  std::optional<double> target_bits;  // a weight of the blocks' Linears
+  std::vector<std::string> candidates;
   int64_t part_file_size = -1;  // as the recipe says
   bool slim = false, dry_run = false, yes = false, overwrite = false, json = false;
   int64_t threads = 0;

@@ -43,8 +43,19 @@ bool supports(const QuantScheme& scheme, std::string* why) {
 }
 
 void check(const FormatJob& job) {
+  int group = 0;
   for (const LayerPlan& layer : job.layers) {
     if (!layer.quantized()) continue;
+    if (layer.scheme.weight_granularity == Granularity::kGroup) {
+      if (group > 0 && group != layer.scheme.group) {
+        throw Error({.what = fmt::format(
+                         "AscendV1 has one group_size for all layers, and here are groups of {} and {}",
+                         group, layer.scheme.group),
+                     .where = layer.name,
+                     .hint = "use one group_size in the recipe"});
+      }
+      group = layer.scheme.group;
+    }
     const AscendV1Type& type = *find_ascendv1_type(ascend_type(layer.scheme));
     const bool packs = type.packing == Packing::kColumns || type.packing == Packing::kAsGrouped;
     if (!packs || (layer.shape[0] % 2 == 0 && layer.shape[1] % 2 == 0)) continue;

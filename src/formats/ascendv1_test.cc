@@ -206,6 +206,10 @@ TEST(AscendV1, RefusesWhatItHasNoTypeFor) {
   FormatJob job = small_job(scheme(Encoding::kInt4, Granularity::kChannel, Encoding::kInt8));
   job.layers[1].shape = {3, 64};
   EXPECT_THROW(check_supported(find_format("ascendv1"), job), Error);
+  job = testing::wan_job(scheme(Encoding::kInt4, Granularity::kGroup, Encoding::kFloat, 32));
+  EXPECT_NO_THROW(check_supported(find_format("ascendv1"), job));
+  job.layers[2].scheme.group = 64;  // the description has one group_size for all
+  EXPECT_THROW(check_supported(find_format("ascendv1"), job), Error);
 }
 
 }  // namespace
