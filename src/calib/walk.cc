@@ -66,6 +66,10 @@ LayerValue process(const WalkJob& job, size_t index, std::vector<Tensor>&& tenso
   const ProcessStep& step = job.steps[static_cast<size_t>(layer.step)];
   LinearWeight linear{.name = layer.name, .weight = std::move(tensors[0])};
   if (layer.has_bias) linear.bias = std::move(tensors[1]);
+  if (job.energies) {
+    if (const auto found = job.energies->find(layer.name); found != job.energies->end())
+      linear.energies = found->second;
+  }
   value.quantized = quantize_layer(layer, std::move(linear), step, job.numerics);
   return value;
 }

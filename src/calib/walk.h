@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "calib/input_energies.h"
 #include "config/recipe.h"
 #include "tensor/layer_plan.h"
 #include "tensor/weight_source.h"
@@ -20,6 +21,7 @@ struct WalkJob {
   std::span<const LayerPlan> layers;   // official order
   std::span<const ProcessStep> steps;  // what LayerPlan::step counts
   Numerics numerics = Numerics::kPrecise;
+  const InputEnergies* energies = nullptr;  // of the layers that have some
   uint64_t memory = uint64_t{256} << 20;
   std::function<bool(size_t layer)> skip;  // done already, or not wanted
   // For layers that stay float: the dtype of each of its tensors.

@@ -29,6 +29,7 @@ struct Prepared {
   QuantOutput output = {};
   FormatJob job = {};
   std::vector<ProcessStep> steps = {};
+  InputEnergies energies = {};
 };
 
 Prepared prepare(const QuantArgs& args, Progress& progress) {
@@ -57,6 +58,7 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
            .options = p.output.options,
            .shard_bytes = p.output.shard_bytes};
   check_supported(*p.output.format, p.job);
+  p.energies = load_energies(p.steps, p.job.layers);
   return p;
 }
 
@@ -84,6 +86,7 @@ void carry_out(const Prepared& p, FormatWriter& writer, Progress& progress) {
   const WalkJob walk{.layers = p.job.layers,
                      .steps = p.steps,
                      .numerics = p.job.numerics,
+                     .energies = &p.energies,
                      .memory = walk_memory(p.job.layers),
                      .skip = [&](size_t i) { return writer.done(i) || writer.layer_bytes(i) == 0; },
                      .float_dtype = [&](size_t i, size_t t) { return writer.tensors(i)[t].dtype; },
@@ -132,8 +135,10 @@ int run_quant(const QuantArgs& args) {
     terminal.info(fmt::format("device {}: no accelerator is used or needed, this runs on the host's {} cores",
                               args.device, threads()));
   const std::vector<Sidecar> extra = extra_files(args, *p.output.format, p.recipe);
-  OutputFolder folder = OutputFolder::open(args.save_path, job_identity(args, p.output, p.recipe, p.model),
-                                           writer.final_names(extra), args.overwrite);
+  Json identity = job_identity(args, p.output, p.recipe, p.model);
+  if (!p.energies.empty()) identity["energies"] = hash_of(p.energies);
+  OutputFolder folder =
+      OutputFolder::open(args.save_path, identity, writer.final_names(extra), args.overwrite);
   try {
     writer.open(folder, terminal);
     if (!folder.committed()) carry_out(p, writer, terminal);

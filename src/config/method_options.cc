@@ -32,6 +32,7 @@ const Row& row_of(std::string_view name) {
       {"aggregation_type", &MethodOptions::aggregation_type},
       {"axes", &MethodOptions::axes},
       {"timestep", &MethodOptions::timestep},
+      {"energies", &MethodOptions::energies},
   };
   for (const Row& row : kRows) {
     if (row.name == name) return row;

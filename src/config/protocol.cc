@@ -53,6 +53,7 @@ constexpr OptionRow kOptions[] = {
     {"aggregation_type", "minmax histogram", T::kWord, 0, 0, "max mean"},
     {"axes", "minmax ceil_x mse_round fouroversix dualscale", T::kInt, -1, -1},
     {"timestep", "minmax", T::kBool},
+    {"energies", "clip", T::kString},
 };
 
 // convrot (inputs rotated at run time, as ComfyUI does) and rotate_vo (v and o rotated against each other)

@@ -32,6 +32,7 @@ struct MethodOptions {
   int block_size = 128;                                        // gptq
   std::string aggregation_type = "max";                        // activation observers: max or mean
   int axes = -1;                                               // MX: only the last axis
+  std::string energies = {};                                   // clip: file of input channel energies
   bool timestep = false;                                       // activation: one scale per denoising step
   std::vector<std::string> given = {};                         // keys that stood in the file
   bool operator==(const MethodOptions&) const = default;

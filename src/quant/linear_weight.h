@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "config/recipe.h"
 #include "tensor/tensor.h"
@@ -14,6 +15,8 @@ struct LinearWeight {
   std::string name = {};  // official layer path: "blocks.3.ffn.0"
   Tensor weight = {};     // F32, BF16 or F16 [out, in]
   Tensor bias = {};       // F32, BF16 or F16 [out], or empty
+  // What an error in each column counts, one a column; empty: all the same. For methods that read it.
+  std::vector<float> energies = {};
   int64_t out() const { return weight.dim(0); }
   int64_t in() const { return weight.dim(1); }
 };

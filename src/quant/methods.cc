@@ -94,7 +94,7 @@ bool clip_supports(const QuantScheme& s, const MethodOptions&, Numerics numerics
 
 QuantizedLinear clip_run(const LinearWeight& linear, const QuantScheme& scheme, const MethodOptions&,
                          Numerics) {
-  return quantize_clip(linear, scheme);
+  return quantize_clip(linear, scheme, linear.energies);
 }
 
 bool ggml_supports(const QuantScheme& s, const MethodOptions&, Numerics numerics, std::string* why) {
@@ -144,7 +144,7 @@ QuantizedLinear mx_run(const LinearWeight& linear, const QuantScheme& scheme, co
 
 constexpr std::string_view kMinmaxOptions[] = {"group_size", "axes"};
 constexpr std::string_view kSszOptions[] = {"step", "group_size"};
-constexpr std::string_view kClipOptions[] = {"group_size"};
+constexpr std::string_view kClipOptions[] = {"group_size", "energies"};
 constexpr std::string_view kMxOptions[] = {"axes"};
 constexpr std::string_view kCeilXOptions[] = {"axes",       "ceil_x_value", "enable_search",
                                               "search_min", "search_max",   "search_step"};
