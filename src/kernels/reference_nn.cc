@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/skinny_product.h"
+
 namespace wanslim::reference {
 
 std::vector<double> matmul(std::span<const float> a, std::span<const float> weight, int64_t m, int64_t n,
@@ -72,6 +74,18 @@ void add_low_rank(std::span<float> weight, std::span<const float> up, std::span<
       weight[o * in + i] += scale * sum;
     }
   }
+}
+
+std::vector<double> skinny_product(std::span<const float> matrix, int64_t rows, int64_t columns,
+                                   std::span<const double> vectors, int64_t groups) {
+  const auto width = static_cast<size_t>(columns), count = static_cast<size_t>(groups);
+  std::vector<double> out(static_cast<size_t>(rows) * count * kSkinnyLanes);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t row = i / kSkinnyLanes / count, group = i / kSkinnyLanes % count, lane = i % kSkinnyLanes;
+    for (size_t c = 0; c < width; ++c)
+      out[i] += double{matrix[row * width + c]} * vectors[(group * width + c) * kSkinnyLanes + lane];
+  }
+  return out;
 }
 
 std::vector<double> softmax(std::span<const float> x, std::span<const float> bias) {

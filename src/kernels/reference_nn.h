@@ -24,6 +24,10 @@ std::vector<double> attention(std::span<const float> q, std::span<const float> k
 void add_low_rank(std::span<float> weight, std::span<const float> up, std::span<const float> down,
                   int64_t rank, float scale);
 
+// The twin of skinny_product, in double as that.
+std::vector<double> skinny_product(std::span<const float> matrix, int64_t rows, int64_t columns,
+                                   std::span<const double> vectors, int64_t groups);
+
 // One row, softmax(x + bias); the bias may be empty.
 std::vector<double> softmax(std::span<const float> x, std::span<const float> bias);
 

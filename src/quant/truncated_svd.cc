@@ -9,13 +9,12 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "kernels/skinny_product.h"
 #include "quant/symmetric_eigen.h"
 
 namespace wanslim {
 namespace {
 
-constexpr size_t kLanes = 8;  // vectors that are multiplied at a time
-constexpr size_t kTile = 512, kRows = 64;
 constexpr size_t kOversampling = 8;
 constexpr int kIterations = 3;
 
@@ -30,6 +29,7 @@ struct Vectors {
 
 // Always in the same order, whatever the compiler makes of it.
 double dot(std::span<const double> a, std::span<const double> b) {
+  constexpr size_t kLanes = 8;
   double sums[kLanes] = {};
   size_t i = 0;
   for (; i + kLanes <= a.size(); i += kLanes) {
@@ -39,58 +39,21 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return std::accumulate(sums, sums + kLanes, 0.0);
 }
 
-// Element i of kLanes vectors side by side, for each group of kLanes; zeros where there are no more vectors.
-std::vector<double> interleaved(const Vectors& v) {
+// matrix * v, matrix F32 [rows, columns].
+Vectors product(std::span<const float> matrix, size_t rows, const Vectors& v) {
+  constexpr size_t kLanes = kSkinnyLanes;
   const size_t groups = (v.count + kLanes - 1) / kLanes;
-  std::vector<double> out(groups * v.size * kLanes);
+  std::vector<double> vectors(groups * v.size * kLanes), sums(rows * groups * kLanes);
   for (size_t j = 0; j < v.count; ++j) {
-    double* to = &out[(j / kLanes * v.size) * kLanes + j % kLanes];
+    double* to = &vectors[(j / kLanes * v.size) * kLanes + j % kLanes];
     for (size_t i = 0; i < v.size; ++i) to[i * kLanes] = v[j][i];
   }
-  return out;
-}
-
-// sums[k] += row[c] * z[c][k] over a tile of two rows.
-void add_tile(const float* row0, const float* row1, const double* z, size_t count, double* sums0,
-              double* sums1) {
-  double a[kLanes], b[kLanes];
-  std::copy_n(sums0, kLanes, a);
-  std::copy_n(sums1, kLanes, b);
-  for (size_t c = 0; c < count; ++c, z += kLanes) {
-    const double x = row0[c], y = row1[c];
-    for (size_t k = 0; k < kLanes; ++k) a[k] += x * z[k];
-    for (size_t k = 0; k < kLanes; ++k) b[k] += y * z[k];
-  }
-  std::copy_n(a, kLanes, sums0);
-  std::copy_n(b, kLanes, sums1);
-}
-
-// matrix * v, matrix F32 [rows, columns]; every sum runs over the columns from the first to the last.
-Vectors product(std::span<const float> matrix, size_t rows, const Vectors& v) {
-  const size_t columns = v.size, groups = (v.count + kLanes - 1) / kLanes;
-  const std::vector<double> z = interleaved(v);
+  skinny_product(matrix.data(), static_cast<int64_t>(rows), static_cast<int64_t>(v.size), vectors.data(),
+                 static_cast<int64_t>(groups), sums.data());
   Vectors out(v.count, rows);
-  parallel_for(static_cast<int64_t>(rows), kRows, [&](int64_t begin, int64_t end) {
-    std::vector<double> sums(kRows * kLanes * groups + kLanes);  // the last lanes: a row too many
-    for (size_t first = static_cast<size_t>(begin); first < static_cast<size_t>(end); first += kRows) {
-      const size_t last = std::min(first + kRows, static_cast<size_t>(end));
-      std::fill(sums.begin(), sums.end(), 0);
-      for (size_t c = 0; c < columns; c += kTile) {
-        for (size_t g = 0; g < groups; ++g) {
-          for (size_t r = first; r < last; r += 2) {
-            const size_t next = std::min(r + 1, last - 1);
-            double* const to = &sums[((r - first) * groups + g) * kLanes];
-            double* const beside = next == r ? &sums[kRows * kLanes * groups] : to + groups * kLanes;
-            add_tile(&matrix[r * columns + c], &matrix[next * columns + c], &z[(g * columns + c) * kLanes],
-                     std::min(kTile, columns - c), to, beside);
-          }
-        }
-      }
-      for (size_t r = first; r < last; ++r) {
-        for (size_t j = 0; j < v.count; ++j) out[j][r] = sums[(r - first) * groups * kLanes + j];
-      }
-    }
-  });
+  for (size_t j = 0; j < v.count; ++j) {
+    for (size_t r = 0; r < rows; ++r) out[j][r] = sums[r * groups * kLanes + j];
+  }
   return out;
 }
 
