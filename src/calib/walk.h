@@ -26,7 +26,8 @@ struct WalkJob {
   std::function<bool(size_t layer)> skip;  // done already, or not wanted
   // For layers that stay float: the dtype of each of its tensors.
   std::function<DType(size_t layer, size_t tensor)> float_dtype;
-  std::function<uint64_t(size_t layer)> out_bytes;  // what the layer becomes, for the memory bound
+  // For the memory bound: what the layer takes beside its source, above all what it becomes.
+  std::function<uint64_t(size_t layer)> out_bytes;
   // Takes the values and the XXH3-128 of each source tensor. Called from several threads.
   std::function<void(size_t layer, LayerValue&&, const std::vector<std::string>& source_hashes)> sink;
 };

@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "cli/commands.h"
 #include "cli/generate_state.h"
+#include "cli/lora_option.h"
 #include "cli/terminal.h"
 #include "io/media.h"
 #include "io/tensor_file.h"
@@ -203,6 +204,7 @@ void add_sampling(Options& options, GenerateArgs& args) {
 
 void add_files(Options& options, GenerateArgs& args) {
   options.text("--quantized", args.quantized, "folder with quantized Linears to use in place of the model's")
+      .texts("--lora", args.loras, kLoraHelp)
       .text("--prompt_embeddings", args.embeddings,
             ".safetensors with context and context_null in place of prompts and text encoder")
       .text("--text_encoder", args.text_encoder, "weights of umT5 in place of those in the checkpoint")

@@ -16,6 +16,7 @@
 #include "config/wan_tasks.h"
 #include "io/frames.h"
 #include "models/clip_vision.h"
+#include "models/lora.h"
 #include "models/umt5.h"
 #include "models/umt5_tokenizer.h"
 #include "models/wan_checkpoint.h"
@@ -28,6 +29,7 @@ namespace wanslim {
 struct GenerateArgs {
   std::string task = "t2v-14B", ckpt_dir, prompt, negative_prompt, save_file;
   std::string image, first_frame, last_frame, src_video, src_mask, src_ref_images;
+  std::vector<std::string> loras;
   std::string quantized, memory, noise, noise_source = "cpu", embeddings, compute = "bf16";
   std::string text_encoder, tokenizer, vae, clip;  // in place of those in ckpt_dir
   std::string offload_model;                       // of the official script, without meaning here
@@ -42,7 +44,8 @@ struct GenerateArgs {
 // A file of weights and what is needed of it before work starts; weights are read when their turn comes.
 struct GenerateModels {
   std::shared_ptr<const WanCheckpoint> model;
-  std::shared_ptr<const WeightSource> transformer;  // `model` with quantized Linears over it
+  std::shared_ptr<const LoraSet> loras;
+  std::shared_ptr<const WeightSource> transformer;  // `model` with LoRAs merged or quantized Linears over it
   std::optional<NamedCheckpoint> text_encoder;      // absent with --prompt_embeddings
   std::optional<Umt5Tokenizer> tokenizer;
   Path vae;

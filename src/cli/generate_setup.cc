@@ -9,6 +9,7 @@
 #include "cli/generate.h"
 #include "cli/generate_sources.h"
 #include "cli/generate_state.h"
+#include "cli/lora_option.h"
 #include "formats/format.h"
 #include "io/media.h"
 #include "io/npy.h"
@@ -42,6 +43,9 @@ void check_options(const GenerateArgs& args, const WanTask& task) {
     refuse("stands in place of --prompt and --negative_prompt: give one of them", "--prompt_embeddings");
   }
   require(args.ckpt_dir, "--ckpt_dir", task);
+  if (!args.loras.empty() && !args.quantized.empty())
+    refuse("stands beside --quantized, whose weights it cannot change", "--lora",
+           "give the same --lora to `wanslim quant`");
   (task.images == 1 ? require : require_absent)(args.image, "--image", task);
   (task.images == 2 ? require : require_absent)(args.first_frame, "--first_frame", task);
   (task.images == 2 ? require : require_absent)(args.last_frame, "--last_frame", task);
@@ -72,7 +76,7 @@ Path either(const std::string& given, const Path& otherwise) {
   return given.empty() ? otherwise : Path(given);
 }
 
-void open_transformer(GenerateRun& run) {
+void open_transformer(GenerateRun& run, Progress& progress) {
   GenerateModels& m = run.models;
   m.model = std::make_shared<WanCheckpoint>(open_wan(run.args.ckpt_dir));
   const std::string_view type = model_type(m.model->geometry());
@@ -81,7 +85,8 @@ void open_transformer(GenerateRun& run) {
                        type == "i2v" ? "an" : "a", type),
            run.args.ckpt_dir);
   }
-  m.transformer = m.model;
+  m.loras = std::make_shared<LoraSet>(open_loras(run.args.loras, m.model->geometry(), progress));
+  m.transformer = std::make_shared<LoraSource>(*m.model, *m.loras);
   if (!run.args.quantized.empty()) {
     std::shared_ptr<const WeightSource> codes = recognize_format(run.args.quantized).read(run.args.quantized);
     m.transformer = overlay(m.model, codes, m.model->geometry(), run.args.quantized);
@@ -257,6 +262,7 @@ void identify(GenerateRun& run) {
                   {"source", hash_of(run.source) + hash_of(run.mask)},
                   {"vace_scale", args.vace_scale},
                   {"model", hash_hex(files)},
+                  {"lora", lora_identity(*run.models.loras)},
                   {"quantized", args.quantized.empty() ? "" : fingerprint(args.quantized)}};
 }
 
@@ -288,7 +294,7 @@ GenerateRun set_up_generate(const GenerateArgs& args, Progress& progress) {
   GenerateRun run;
   run.args = args;
   settle_task(run);
-  open_transformer(run);
+  open_transformer(run, progress);
   open_parts(run);
   read_pictures(run);
   check_output(run);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include "cli/terminal.h"
 #include "formats/format.h"
 #include "formats/manifest.h"
+#include "models/lora_report.h"
 #include "models/wan_report.h"
 
 namespace wanslim {
@@ -28,6 +30,7 @@ struct Findings {
   WanReport report;
   const Format* format = nullptr;  // of quantized output
   std::optional<Manifest> manifest;
+  std::optional<LoraReport> lora;
   std::optional<std::vector<NonFinite>> non_finite;  // with --scan
 };
 
@@ -38,12 +41,26 @@ const Format* format_of(const Path& path) {
   return nullptr;
 }
 
+std::vector<std::string> lora_oddities(const LoraReport& lora) {
+  std::vector<std::string> out;
+  if (lora.variants.empty()) out.push_back("it fits no published Wan2.1 transformer: " + lora.why);
+  constexpr size_t kShown = 10;
+  std::vector<std::string> keys = lora.unmatched;
+  keys.resize(std::min(kShown, keys.size()));
+  if (!keys.empty())
+    out.push_back(fmt::format("{} keys belong to no tensor of it: {}{}", lora.unmatched.size(),
+                              fmt::join(keys, ", "), lora.unmatched.size() > kShown ? ", ..." : ""));
+  return out;
+}
+
 Findings look(const InspectArgs& args) {
   Findings found;
   found.format = format_of(args.path);
   if (std::filesystem::is_directory(args.path)) found.manifest = read_manifest(args.path);
   const Checkpoint file = Checkpoint::open(args.path);
   found.report = report_on(file);
+  found.lora = report_on_lora(file, args.path);
+  if (found.lora) found.report.odd = lora_oddities(*found.lora);
   if (found.format) {
     // That it is no float checkpoint is not odd here.
     found.report.odd.clear();
@@ -64,12 +81,16 @@ Json geometry_json(const WanGeometry& g) {
 }
 
 Json manifest_json(const Manifest& m) {
+  Json loras = Json::array();
+  for (const ManifestLora& lora : m.loras)
+    loras.push_back({{"file", lora.file}, {"strength", lora.strength}, {"hash", lora.hash}});
   return {{"version", m.version},
           {"format", m.format},
           {"numerics", m.numerics},
           {"recipe", m.recipe},
           {"variant", m.variant},
           {"schemes", m.layers},
+          {"loras", loras},
           {"source", {{"hash", m.source_hash}, {"tensors", m.source_tensors}, {"bytes", m.source_bytes}}}};
 }
 
@@ -85,6 +106,8 @@ Json to_json(const Findings& found) {
                             {"parameters", r.model->block_linear_parameters}};
   }
   if (found.format) out["format"] = found.format->name;
+  if (found.lora)
+    out["lora"] = {{"contents", to_string(found.lora->contents)}, {"fits", found.lora->variants}};
   if (found.manifest) out["manifest"] = manifest_json(*found.manifest);
   out["tensors"] = r.tensors;
   out["parameters"] = r.parameters;
@@ -118,6 +141,8 @@ void print_manifest(const Manifest& m) {
   fmt::print("  written by wanslim {}, {} numerics, recipe {}\n", m.version, m.numerics, m.recipe);
   fmt::print("  made from a {} of {} tensors, {}, fingerprint {}\n", m.variant, m.source_tensors,
              human_bytes(static_cast<double>(m.source_bytes)), m.source_hash);
+  for (const ManifestLora& lora : m.loras)
+    fmt::print("  merged LoRA {} at {}, fingerprint {}\n", printable(lora.file), lora.strength, lora.hash);
   for (const auto& [scheme, count] : m.layers) fmt::print("  {:>6} Linears {}\n", count, scheme);
 }
 
@@ -126,6 +151,8 @@ void print(const InspectArgs& args, const Findings& found) {
   fmt::print("{}\n", printable(args.path));
   if (found.format) fmt::print("  quantized, format {} ({})\n", found.format->name, found.format->summary);
   if (r.model) print_model(*r.model);
+  if (found.lora && !found.lora->variants.empty())
+    fmt::print("  LoRA for {}: {}\n", fmt::join(found.lora->variants, ", "), to_string(found.lora->contents));
   if (found.manifest) print_manifest(*found.manifest);
   fmt::print("  {} tensors, {} parameters, {} in {} file{}\n", r.tensors, r.parameters,
              human_bytes(static_cast<double>(r.file_bytes)), r.files.size(), r.files.size() == 1 ? "" : "s");

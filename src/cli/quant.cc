@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "calib/walk.h"
 #include "cli/commands.h"
+#include "cli/lora_option.h"
 #include "cli/quant_budget.h"
 #include "cli/quant_output.h"
 #include "cli/quant_plan.h"
@@ -25,6 +26,7 @@ namespace {
 
 struct Prepared {
   WanCheckpoint model;
+  LoraSet loras = {};
   Recipe recipe;
   QuantOutput output = {};
   FormatJob job = {};
@@ -39,10 +41,11 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
   p.recipe = choose_recipe(args, progress);
   p.output = choose_output(args, p.recipe);
   p.model = open_wan(args.model_path);
+  p.loras = open_loras(args.loras, p.model.geometry(), progress);
   std::vector<LayerPlan> layers = model_layers(p.model);
   const Numerics numerics = args.numerics == "compat" ? Numerics::kCompat : Numerics::kPrecise;
   if (has_budget(args)) {
-    p.recipe = budget_recipe(args, p.output, p.model, numerics, progress);
+    p.recipe = budget_recipe(args, p.output, p.model, LoraSource(p.model, p.loras), numerics, progress);
   } else if (args.config_path.empty()) {
     fit_practice(*p.output.format, layers, p.recipe, progress);
   }
@@ -51,6 +54,7 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
   QuantPlan plan =
       plan_layers(p.recipe, std::move(layers), numerics, static_cast<int>(geometry.dim / geometry.heads));
   for (const std::string& warning : plan.warnings) progress.warn(warning);
+  read_merged(p.loras, plan.layers);
   p.job = {.geometry = p.model.geometry(),
            .layers = std::move(plan.layers),
            .numerics = numerics,
@@ -70,6 +74,7 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const FormatWriter& 
   m.recipe = p.recipe.config_id;
   m.recipe_hash = hash_hex(p.recipe.text);
   m.variant = variant_name(p.job.geometry);
+  m.loras = fingerprints(p.loras);
   for (size_t i = 0; i < p.job.layers.size(); ++i) {
     if (writer.layer_bytes(i) == 0) continue;
     m.source_tensors += static_cast<int64_t>(p.job.layers[i].tensors().size());
@@ -83,18 +88,19 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const FormatWriter& 
 }
 
 void carry_out(const Prepared& p, FormatWriter& writer, Progress& progress) {
-  const WalkJob walk{.layers = p.job.layers,
-                     .steps = p.steps,
-                     .numerics = p.job.numerics,
-                     .energies = &p.energies,
-                     .memory = walk_memory(p.job.layers),
-                     .skip = [&](size_t i) { return writer.done(i) || writer.layer_bytes(i) == 0; },
-                     .float_dtype = [&](size_t i, size_t t) { return writer.tensors(i)[t].dtype; },
-                     .out_bytes = [&](size_t i) { return writer.layer_bytes(i); },
-                     .sink = [&](size_t i, LayerValue&& value,
-                                 const SourceHashes& source) { writer.write(i, value, source); }};
-  walk_layers(walk, p.model, progress);
+  const WalkJob walk{
+      .layers = p.job.layers,
+      .steps = p.steps,
+      .numerics = p.job.numerics,
+      .memory = walk_memory(p.job.layers),
+      .skip = [&](size_t i) { return writer.done(i) || writer.layer_bytes(i) == 0; },
+      .float_dtype = [&](size_t i, size_t t) { return writer.tensors(i)[t].dtype; },
+      .out_bytes = [&](size_t i) { return writer.layer_bytes(i) + merge_memory(p.loras, p.job.layers[i]); },
+      .sink = [&](size_t i, LayerValue&& value,
+                  const SourceHashes& source) { writer.write(i, value, source); }};
+  walk_layers(walk, LoraSource(p.model, p.loras), progress);
   p.model.file().check_unchanged();
+  p.loras.check_unchanged();
 }
 
 void report(const QuantArgs& args, const Prepared& p, const FormatWriter& writer, double seconds) {
@@ -125,7 +131,7 @@ int run_quant(const QuantArgs& args) {
   const Prepared p = prepare(args, terminal);
   FormatWriter writer(*p.output.format, p.job);
   if (args.dry_run) {
-    const PlanSummary summary = summarize(p.job, writer, p.model);
+    const PlanSummary summary = summarize(p.job, writer, p.model, p.loras);
     const std::string text =
         args.json ? plan_json(p.job, writer, summary).dump(2) + "\n" : plan_text(p.job, writer, summary);
     std::fputs(text.c_str(), stdout);
@@ -135,7 +141,7 @@ int run_quant(const QuantArgs& args) {
     terminal.info(fmt::format("device {}: no accelerator is used or needed, this runs on the host's {} cores",
                               args.device, threads()));
   const std::vector<Sidecar> extra = extra_files(args, *p.output.format, p.recipe);
-  Json identity = job_identity(args, p.output, p.recipe, p.model);
+  Json identity = job_identity(args, p.output, p.recipe, p.model, p.loras);
   if (!p.energies.empty()) identity["energies"] = hash_of(p.energies);
   OutputFolder folder =
       OutputFolder::open(args.save_path, identity, writer.final_names(extra), args.overwrite);
@@ -183,6 +189,7 @@ std::function<int()> setup_quant(Options& options) {
       .texts("--format_option", args->format_options, "name=value, a choice that the format leaves open")
       .integer("--part_file_size", args->part_file_size,
                "split the weights into files of so many GiB where the format allows it; 0: one file")
+      .texts("--lora", args->loras, kLoraHelp)
       .flag("--slim", args->slim, "leave out float tensors that the runtime never reads")
       .flag("--dry_run", args->dry_run, "show the plan and stop")
       .flag("--yes", args->yes, "answer questions with yes")

@@ -77,11 +77,12 @@ FormatJob job_of(const QuantOutput& output, const WanCheckpoint& model, std::vec
 
 class Chooser {
  public:
-  Chooser(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model, Numerics numerics,
-          Progress& progress)
+  Chooser(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model,
+          const WeightSource& weights, Numerics numerics, Progress& progress)
       : args_(args),
         output_(output),
         model_(model),
+        weights_(weights),
         numerics_(numerics),
         progress_(progress),
         layers_(model_layers(model)) {}
@@ -193,7 +194,7 @@ class Chooser {
     progress_.start("measuring", total);
     for (Layer& layer : found_) {
       const LayerPlan& plan = layers_[layer.index];
-      const Tensor weight = model_.load(plan.name + ".weight");
+      const Tensor weight = weights_.load(plan.name + ".weight");
       for (const Choice& choice : layer.choices) {
         throw_if_interrupted();
         LayerError error;
@@ -325,6 +326,7 @@ class Chooser {
   const QuantArgs& args_;
   const QuantOutput& output_;
   const WanCheckpoint& model_;
+  const WeightSource& weights_;
   const Numerics numerics_;
   Progress& progress_;
   const std::vector<LayerPlan> layers_;
@@ -358,13 +360,13 @@ void check_budget(const QuantArgs& args) {
 }
 
 Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model,
-                     Numerics numerics, Progress& progress) {
+                     const WeightSource& weights, Numerics numerics, Progress& progress) {
   if (output.format->needs_all_linears) {
     throw usage(fmt::format("{} runs all Linears of the blocks in one scheme: there is nothing to choose",
                             output.format->name),
                 "--format");
   }
-  return Chooser(args, output, model, numerics, progress).run();
+  return Chooser(args, output, model, weights, numerics, progress).run();
 }
 
 }  // namespace wanslim

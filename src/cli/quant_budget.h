@@ -10,8 +10,8 @@ bool has_budget(const QuantArgs& args);
 // Errors of kind kUsage for options that do not go together.
 void check_budget(const QuantArgs& args);
 
-// Reads every Linear of the blocks once. Tells the plan, its error and how far from the best it can be.
+// Reads every Linear of the blocks of `weights`, the model as it will be quantized, once. Tells the plan, its error and how far from the best it can be.
 Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model,
-                     Numerics numerics, Progress& progress);
+                     const WeightSource& weights, Numerics numerics, Progress& progress);
 
 }  // namespace wanslim

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "calib/walk.h"
+#include "cli/lora_option.h"
 #include "cli/terminal.h"
 #include "models/names.h"
 
@@ -39,13 +40,22 @@ std::string generalized(const std::string& name) {
 
 }  // namespace
 
-PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model) {
+PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model,
+                      const LoraSet& loras) {
   PlanSummary s;
   uint64_t largest = 0;
   for (size_t i = 0; i < job.layers.size(); ++i) {
     if (writer.layer_bytes(i) == 0) continue;
-    s.read_bytes += source_bytes(job.layers[i]);
-    largest = std::max(largest, source_bytes(job.layers[i]) + writer.layer_bytes(i));
+    for (const std::string& name : job.layers[i].tensors()) s.read_bytes += model.find(name)->stored->bytes;
+    largest = std::max(
+        largest, source_bytes(job.layers[i]) + writer.layer_bytes(i) + merge_memory(loras, job.layers[i]));
+  }
+  for (size_t i = 0; i < loras.files().size(); ++i) {
+    const LoraFile& file = loras.files()[i];
+    s.loras.push_back(fmt::format("{} at {}: {}", file.path.filename().string(), file.strength,
+                                  to_string(loras.contents()[i])));
+    for (const Checkpoint::OpenFile& opened : loras.checkpoints()[i].files())
+      s.read_bytes += opened.stamp.size;
   }
   s.write_bytes = writer.output_bytes();
   s.peak_memory = std::max(walk_memory(job.layers), largest) + kProgramMemory;
@@ -63,9 +73,13 @@ Json plan_json(const FormatJob& job, const FormatWriter& writer, const PlanSumma
                       {"bytes", writer.layer_bytes(i)},
                       {"why", layer.reason}});
   }
-  return {{"variant", variant_name(job.geometry)}, {"read_bytes", s.read_bytes},
-          {"write_bytes", s.write_bytes},          {"peak_memory_bytes", s.peak_memory},
-          {"estimated_seconds", s.seconds},        {"layers", layers}};
+  return {{"variant", variant_name(job.geometry)},
+          {"read_bytes", s.read_bytes},
+          {"write_bytes", s.write_bytes},
+          {"peak_memory_bytes", s.peak_memory},
+          {"estimated_seconds", s.seconds},
+          {"loras", s.loras},
+          {"layers", layers}};
 }
 
 std::string plan_text(const FormatJob& job, const FormatWriter& writer, const PlanSummary& s) {
@@ -90,6 +104,7 @@ std::string plan_text(const FormatJob& job, const FormatWriter& writer, const Pl
     out += fmt::format("{:<36} {:>5}  {:<16} {:>11}  {}\n", row.name, row.count, row.scheme,
                        human_bytes(static_cast<double>(row.bytes)), row.why);
   }
+  for (const std::string& lora : s.loras) out += fmt::format("LoRA {}\n", lora);
   out += fmt::format(
       "variant {}; reads {}, writes {}; peak memory about {}; about {:.1f} s if the disk writes as fast as "
       "it reads\n",

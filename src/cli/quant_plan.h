@@ -3,16 +3,19 @@
 #pragma once
 #include "base/json.h"
 #include "formats/writer.h"
+#include "models/lora.h"
 #include "models/wan_checkpoint.h"
 
 namespace wanslim {
 
 struct PlanSummary {
   uint64_t read_bytes = 0, write_bytes = 0, peak_memory = 0;
+  std::vector<std::string> loras = {};  // one line each
   double seconds = 0;  // estimate: a probe of the reading speed, and writing at the same speed
 };
 
-PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model);
+PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model,
+                      const LoraSet& loras);
 Json plan_json(const FormatJob& job, const FormatWriter& writer, const PlanSummary& summary);
 // Layers that differ in the block number alone share a line.
 std::string plan_text(const FormatJob& job, const FormatWriter& writer, const PlanSummary& summary);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/spelling.h"
+#include "cli/lora_option.h"
 #include "cli/quant_budget.h"
 #include "cli/version.h"
 #include "config/practices.h"
@@ -129,7 +130,7 @@ Recipe choose_recipe(const QuantArgs& args, Progress& progress) {
 }
 
 Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe& recipe,
-                  const WanCheckpoint& model) {
+                  const WanCheckpoint& model, const LoraSet& loras) {
   Json input = Json::array();
   for (const Checkpoint::OpenFile& file : model.file().files()) {
     input.push_back({{"file", file.file.path().filename().string()},
@@ -143,6 +144,7 @@ Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe
           {"numerics", args.numerics},
           {"slim", args.slim},
           {"recipe", hash_hex(recipe.text)},
+          {"lora", lora_identity(loras)},
           {"input", input}};
 }
 

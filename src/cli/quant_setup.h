@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "config/recipe.h"
 #include "formats/format.h"
+#include "models/lora.h"
 #include "models/wan_checkpoint.h"
 
 namespace wanslim {
@@ -20,7 +21,7 @@ struct QuantArgs {
   std::vector<std::string> tags;
   bool debug = false;
   std::string numerics = "precise", format, type;
-  std::vector<std::string> format_options;
+  std::vector<std::string> format_options, loras;
   std::string target_size;            // of the weight files; empty: no budget
   std::optional<double> target_bits;  // a weight of the blocks' Linears
   std::vector<std::string> candidates;
@@ -45,6 +46,6 @@ Recipe choose_recipe(const QuantArgs& args, Progress& progress);
 
 // What identifies the run for resuming it.
 Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe& recipe,
-                  const WanCheckpoint& model);
+                  const WanCheckpoint& model, const LoraSet& loras);
 
 }  // namespace wanslim

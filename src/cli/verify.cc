@@ -7,8 +7,10 @@
 #include <map>
 #include <memory>
 
+#include "base/error.h"
 #include "base/threads.h"
 #include "cli/commands.h"
+#include "cli/lora_option.h"
 #include "cli/terminal.h"
 #include "eval/weight_error.h"
 #include "formats/format.h"
@@ -22,6 +24,7 @@ namespace {
 
 struct VerifyArgs {
   std::string dir, against;
+  std::vector<std::string> loras;
   bool json = false, layers = false;
   int64_t threads = 0;
 };
@@ -53,12 +56,15 @@ const LayerError& worst_of(const WeightErrors& errors) {
 }
 
 WeightErrors compare(const VerifyArgs& args, const Format& format, VerifyReport& report, Progress& progress) {
-  const WanCheckpoint stored = open_wan(args.against);
+  const WanCheckpoint checkpoint = open_wan(args.against);
+  const LoraSet loras = open_loras(args.loras, checkpoint.geometry(), progress);
+  const LoraSource merged(checkpoint, loras);
+  check_same_loras(loras, folder_of(args.dir), report);
   const Manifest manifest = read_manifest(folder_of(args.dir)).value_or(Manifest{});
-  const RotatedSource model(stored, manifest.rotated_outputs, manifest.rotated_inputs);
+  const RotatedSource model(merged, manifest.rotated_outputs, manifest.rotated_inputs);
   const std::unique_ptr<WeightSource> result = format.read(args.dir);
   std::vector<std::string> linears, tensors;
-  for (const LayerPlan& layer : model_layers(stored)) {
+  for (const LayerPlan& layer : model_layers(checkpoint)) {
     if (layer.linear) linears.push_back(layer.name);
     for (std::string& name : layer.tensors()) tensors.push_back(std::move(name));
   }
@@ -118,6 +124,11 @@ int run_verify(const VerifyArgs& args) {
   VerifyReport report = format.verify(args.dir);
   check_manifest(folder_of(args.dir), report, terminal);
   std::optional<WeightErrors> errors;
+  if (args.against.empty() && !args.loras.empty())
+    throw Error({.what = "is merged into the model to compare with",
+                 .where = "--lora",
+                 .hint = "add --against MODEL",
+                 .kind = Error::Kind::kUsage});
   if (!args.against.empty()) errors = compare(args, format, report, terminal);
   const WeightErrors* shown = errors ? &*errors : nullptr;
   if (args.json) {
@@ -134,6 +145,7 @@ std::function<int()> setup_verify(Options& options) {
   auto args = std::make_shared<VerifyArgs>();
   options.text("DIR", args->dir, "folder that wanslim quant has written", true)
       .text("--against", args->against, "the float model: adds weight SQNR per kind of layer")
+      .texts("--lora", args->loras, kLoraHelp)
       .flag("--layers", args->layers, "SQNR of every single layer")
       .integer("--threads", args->threads, "threads, 0: all cores")
       .flag("--json", args->json, "report as JSON");

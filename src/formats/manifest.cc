@@ -31,6 +31,20 @@ std::map<std::string, std::string> string_map(const Json& json, std::string_view
   return out;
 }
 
+std::vector<ManifestLora> read_loras(const Json& manifest, std::string_view where) {
+  std::vector<ManifestLora> out;
+  if (!manifest.contains("loras")) return out;
+  for (const Json& lora : manifest["loras"]) {
+    const Json& strength = json_member(lora, "strength", where);
+    if (!strength.is_number())
+      throw Error({.what = "\"strength\" is not a number", .where = std::string(where)});
+    out.push_back({.file = json_string(lora, "file", where),
+                   .strength = strength.get<double>(),
+                   .hash = json_string(lora, "xxh3_128", where)});
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string manifest_text(const Manifest& m) {
@@ -46,6 +60,8 @@ std::string manifest_text(const Manifest& m) {
                  {"xxh3_128", m.source_hash}};
   if (!m.rotated_outputs.empty()) j["rotated_outputs"] = m.rotated_outputs;
   if (!m.rotated_inputs.empty()) j["rotated_inputs"] = m.rotated_inputs;
+  for (const ManifestLora& lora : m.loras)
+    j["loras"].push_back({{"file", lora.file}, {"strength", lora.strength}, {"xxh3_128", lora.hash}});
   j["layers"] = m.layers;
   j["files"] = m.files;
   j["tensors"] = m.tensors;
@@ -66,6 +82,7 @@ Manifest parse_manifest(std::string_view text, std::string_view where) {
   m.source_tensors = json_int(source, "tensors", where);
   m.source_bytes = static_cast<uint64_t>(json_int(source, "bytes", where));
   m.source_hash = json_string(source, "xxh3_128", where);
+  m.loras = read_loras(j, where);
   m.layers = number_map(j, "layers", where);
   if (j.contains("rotated_outputs")) m.rotated_outputs = number_map(j, "rotated_outputs", where);
   if (j.contains("rotated_inputs")) m.rotated_inputs = number_map(j, "rotated_inputs", where);

@@ -101,6 +101,22 @@ def tasks(root, models):
     check(b"ftyp" in (root / "mp4.mp4").read_bytes()[:12], "an MP4")
 
 
+def merged(root, models):
+    """generate --lora shows as strongly as it is asked to; at strength 0 not at all."""
+    lora, asked = root / "lora.safetensors", ("--task", "t2v-1.3B", "--size", "32*48", "--frame_num", 1, "--sample_steps", 2,
+                                              "--prompt", "a cat", "--base_seed", 3)
+    diff = struct.pack("<64f", *([0.5] * 64))
+    head = json.dumps({"diffusion_model.head.head.diff_b": {"dtype": "F32", "shape": [64], "data_offsets": [0, len(diff)]}}).encode()
+    lora.write_bytes(struct.pack("<Q", len(head)) + head + diff)
+    generate(models["t2v"], root / "without.gif", *asked)
+    without = (root / "without.gif").read_bytes()
+    for strength in (0, 0.5):
+        save = root / f"lora{strength}.gif"
+        _, told = generate(models["t2v"], save, *asked, "--lora", f"{lora}:{strength}")
+        check("1 difference" in told, f"it says what the LoRA holds: {told}")
+        check((save.read_bytes() == without) == (strength == 0), f"the LoRA at {strength}")
+
+
 def resuming(root, models):
     """Stopped after any step, in two ways: the next run goes on to the same bytes."""
     if not LIBRARY.exists():
@@ -198,6 +214,7 @@ with temporary() as folder:
     whole = {name: make_model(folder / name, name) for name in ("t2v", "i2v", "flf2v", "vace")}
     reference_loops(folder, whole)
     tasks(folder, whole)
+    merged(folder, whole)
     resuming(folder, whole)
     quantized(folder, whole)
     refusals(folder, whole)
