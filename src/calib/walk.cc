@@ -74,7 +74,32 @@ LayerValue process(const WalkJob& job, size_t index, std::vector<Tensor>&& tenso
   return value;
 }
 
+void walk_slices(const WalkJob& job, size_t index, const WeightSource& source, std::mutex& compute,
+                 Progress& progress) {
+  const LayerPlan& layer = job.layers[index];
+  const uint64_t row_bytes = source_bytes(layer) / static_cast<uint64_t>(layer.shape[0]);
+  const auto step = static_cast<int64_t>(std::max<uint64_t>(1, job.slice / std::max<uint64_t>(1, row_bytes)));
+  Hasher hasher;
+  for (int64_t first = 0; first < layer.shape[0]; first += step) {
+    throw_if_interrupted();
+    const Tensor rows = source.load_rows(layer.name, first, std::min(step, layer.shape[0] - first));
+    hasher.update(rows.raw());
+    Tensor rounded;
+    {
+      std::lock_guard one(compute);
+      rounded = float_tensor(rows, job.float_dtype(index, 0), layer.name, first);
+    }
+    job.sink_rows(index, first, rounded);
+    progress.advance(rows.bytes(), layer.name);
+  }
+  job.sink_end(index, {hasher.digest()});
+}
+
 }  // namespace
+
+bool in_slices(const LayerPlan& layer, uint64_t most_held) {
+  return !layer.linear && !layer.quantized() && layer.shape.size() > 1 && source_bytes(layer) > most_held;
+}
 
 uint64_t source_bytes(const LayerPlan& layer) {
   uint64_t bytes = static_cast<uint64_t>(element_count(layer.shape)) * size_of(layer.dtype);
@@ -109,8 +134,10 @@ void walk_layers(const WalkJob& job, const WeightSource& source, Progress& progr
     std::unique_lock turn(order);
     const size_t index = pending[next++];
     const LayerPlan& layer = job.layers[index];
-    Hold hold(gate, source_bytes(layer) + job.out_bytes(index));
+    const bool sliced = job.sink_rows && in_slices(layer, job.most_held);
+    Hold hold(gate, sliced ? 2 * job.slice : source_bytes(layer) + job.out_bytes(index));
     turn.unlock();
+    if (sliced) return walk_slices(job, index, source, compute, progress);
     std::vector<Tensor> tensors;
     std::vector<std::string> hashes;
     for (const std::string& name : layer.tensors()) {

@@ -117,7 +117,37 @@ void FormatWriter::write(size_t layer, const LayerValue& value, const SourceHash
     files_[place.file].write_at(place.offset, bytes);
     files_[place.file].start_writeback(place.offset, place.bytes);
   }
-  folder_->record({{"layer", plan.name}, {"tensors", hashes}, {"source", source}});
+  note(layer, hashes, source);
+}
+
+void FormatWriter::write_rows(size_t layer, int64_t first_row, const Tensor& rows) {
+  CHECK(first_[layer + 1] - first_[layer] == 1);
+  const Placed& place = places_[first_[layer]];
+  const uint64_t row_bytes = rows.bytes() / static_cast<uint64_t>(rows.dim(0));
+  const uint64_t at = static_cast<uint64_t>(first_row) * row_bytes;
+  CHECK(at + rows.bytes() <= place.bytes);
+  files_[place.file].write_at(place.offset + at, rows.raw());
+  files_[place.file].start_writeback(place.offset + at, rows.bytes());
+  Hasher* hasher = nullptr;
+  {
+    std::lock_guard guard(mutex_);
+    hasher = &sliced_[layer];
+  }
+  hasher->update(rows.raw());
+}
+
+void FormatWriter::end_rows(size_t layer, const SourceHashes& source) {
+  std::string hash;
+  {
+    std::lock_guard guard(mutex_);
+    hash = sliced_.at(layer).digest();
+    sliced_.erase(layer);
+  }
+  note(layer, {hash}, source);
+}
+
+void FormatWriter::note(size_t layer, const std::vector<std::string>& hashes, const SourceHashes& source) {
+  folder_->record({{"layer", job_.layers[layer].name}, {"tensors", hashes}, {"source", source}});
   std::lock_guard guard(mutex_);
   std::copy(hashes.begin(), hashes.end(), hashes_.begin() + static_cast<std::ptrdiff_t>(first_[layer]));
   sources_[layer] = source;

@@ -4,11 +4,13 @@
 //
 //   FormatWriter(...) -> write(layer)* (each layer that is not done(), any order, any thread) -> finish
 #pragma once
+#include <map>
 #include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/progress.h"
 #include "formats/format.h"
 #include "formats/manifest.h"
@@ -40,6 +42,9 @@ class FormatWriter {
   bool done(size_t layer) const { return done_[layer]; }
   // A float layer's values have the dtypes of tensors(layer).
   void write(size_t layer, const LayerValue& value, const SourceHashes& source);
+  // The same for a layer of one float tensor in slices: rows in order from 0 on, then the end.
+  void write_rows(size_t layer, int64_t first_row, const Tensor& rows);
+  void end_rows(size_t layer, const SourceHashes& source);
   // Fills in the checksums of `manifest`, writes the small files, moves everything into place.
   void finish(Manifest manifest, const std::vector<Sidecar>& extra);
 
@@ -48,6 +53,7 @@ class FormatWriter {
     size_t file;
     uint64_t offset, bytes;
   };
+  void note(size_t layer, const std::vector<std::string>& hashes, const SourceHashes& source);
   void restore(const Json& record, const std::map<std::string, size_t>& by_name);
   std::string source_hash() const;
 
@@ -62,6 +68,7 @@ class FormatWriter {
   std::vector<std::string> hashes_;    // beside tensors_
   std::vector<SourceHashes> sources_;  // beside job.layers
   std::vector<char> done_;
+  std::map<size_t, Hasher> sliced_;  // of layers that are written in slices
   std::mutex mutex_;
 };
 

@@ -18,10 +18,11 @@ namespace {
 
 constexpr int64_t kPiece = 4096;
 
-std::string place(const Tensor& tensor, const std::string& name, int64_t index) {
+std::string place(const Tensor& tensor, const std::string& name, int64_t index, int64_t first_row) {
   std::string inside;
   for (size_t axis = tensor.shape().size(); axis-- > 0;) {
-    inside = std::to_string(index % tensor.dim(axis)) + (inside.empty() ? "" : ", ") + inside;
+    const int64_t at = index % tensor.dim(axis) + (axis == 0 ? first_row : 0);
+    inside = std::to_string(at) + (inside.empty() ? "" : ", ") + inside;
     index /= tensor.dim(axis);
   }
   return fmt::format("{}[{}]", name, inside);
@@ -69,7 +70,7 @@ float limit_of(DType dtype) {
 
 }  // namespace
 
-Tensor float_tensor(const Tensor& stored, DType dtype, const std::string& name) {
+Tensor float_tensor(const Tensor& stored, DType dtype, const std::string& name, int64_t first_row) {
   Tensor out(dtype, stored.shape());
   parallel_for(stored.count(), 64 * kPiece, [&](int64_t begin, int64_t end) {
     std::array<float, kPiece> buffer;
@@ -81,7 +82,7 @@ Tensor float_tensor(const Tensor& stored, DType dtype, const std::string& name) 
         const auto bad = std::find_if(values.begin(), values.end(),
                                       [&](float x) { return !(std::fabs(x) <= limit_of(dtype)); });
         throw Error({.what = fmt::format(
-                         "{} is {}{}", place(stored, name, first + (bad - values.begin())), *bad,
+                         "{} is {}{}", place(stored, name, first + (bad - values.begin()), first_row), *bad,
                          std::isfinite(*bad) ? fmt::format(", too large for {}", name_of(dtype)) : ""),
                      .hint = "the checkpoint is damaged; download it again or ask its author"});
       }
