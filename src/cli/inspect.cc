@@ -14,6 +14,7 @@
 #include "formats/format.h"
 #include "formats/manifest.h"
 #include "models/lora_report.h"
+#include "models/quant_model.h"
 #include "models/wan_report.h"
 
 namespace wanslim {
@@ -31,6 +32,7 @@ struct Findings {
   const Format* format = nullptr;  // of quantized output
   std::optional<Manifest> manifest;
   std::optional<LoraReport> lora;
+  std::optional<QuantModel> encoder;
   std::optional<std::vector<NonFinite>> non_finite;  // with --scan
 };
 
@@ -53,6 +55,15 @@ std::vector<std::string> lora_oddities(const LoraReport& lora) {
   return out;
 }
 
+void look_at_encoder(const Path& path, Findings& found) {
+  found.report.odd.clear();
+  try {
+    found.encoder = open_quant_model(path);
+  } catch (const Error& e) {
+    found.report.odd.push_back(e.text);
+  }
+}
+
 Findings look(const InspectArgs& args) {
   Findings found;
   found.format = format_of(args.path);
@@ -61,6 +72,7 @@ Findings look(const InspectArgs& args) {
   found.report = report_on(file);
   found.lora = report_on_lora(file, args.path);
   if (found.lora) found.report.odd = lora_oddities(*found.lora);
+  if (!found.format && detect_part(file) != ModelPart::kTransformer) look_at_encoder(args.path, found);
   if (found.format) {
     // That it is no float checkpoint is not odd here.
     found.report.odd.clear();
@@ -69,6 +81,11 @@ Findings look(const InspectArgs& args) {
   Terminal terminal;
   if (args.scan) found.non_finite = find_non_finite(file, terminal);
   return found;
+}
+
+int64_t linears_of(const QuantModel& model) {
+  return std::count_if(model.layers.begin(), model.layers.end(),
+                       [](const LayerPlan& layer) { return layer.linear && layer.block >= 0; });
 }
 
 Json geometry_json(const WanGeometry& g) {
@@ -104,6 +121,11 @@ Json to_json(const Findings& found) {
     out["geometry"] = geometry_json(r.model->geometry);
     out["block_linears"] = {{"count", r.model->block_linears},
                             {"parameters", r.model->block_linear_parameters}};
+  }
+  if (found.encoder) {
+    out["variant"] = found.encoder->variant;
+    out["model_type"] = name_of(found.encoder->part);
+    out["block_linears"] = {{"count", linears_of(*found.encoder)}};
   }
   if (found.format) out["format"] = found.format->name;
   if (found.lora)
@@ -151,6 +173,9 @@ void print(const InspectArgs& args, const Findings& found) {
   fmt::print("{}\n", printable(args.path));
   if (found.format) fmt::print("  quantized, format {} ({})\n", found.format->name, found.format->summary);
   if (r.model) print_model(*r.model);
+  if (found.encoder)
+    fmt::print("  {} of Wan2.1, variant {}, {} Linears in blocks\n", name_of(found.encoder->part),
+               found.encoder->variant, linears_of(*found.encoder));
   if (found.lora && !found.lora->variants.empty())
     fmt::print("  LoRA for {}: {}\n", fmt::join(found.lora->variants, ", "), to_string(found.lora->contents));
   if (found.manifest) print_manifest(*found.manifest);

@@ -65,6 +65,15 @@ LoraSet open_loras(const std::vector<std::string>& arguments, const WanGeometry&
   return loras;
 }
 
+LoraSet open_loras(const std::vector<std::string>& arguments, const QuantModel& model, Progress& progress) {
+  if (!arguments.empty() && model.part != ModelPart::kTransformer)
+    throw Error(
+        {.what = fmt::format("this is a {}, and a LoRA is merged into a transformer", name_of(model.part)),
+         .where = "--lora",
+         .kind = Error::Kind::kUsage});
+  return open_loras(arguments, model.geometry, progress);
+}
+
 void read_merged(const LoraSet& loras, std::vector<LayerPlan>& layers) {
   for (LayerPlan& layer : layers) {
     const std::vector<std::string> names = layer.tensors();

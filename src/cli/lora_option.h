@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "formats/manifest.h"
 #include "models/lora.h"
+#include "models/quant_model.h"
 #include "tensor/layer_plan.h"
 
 namespace wanslim {
@@ -18,6 +19,8 @@ inline constexpr char kLoraHelp[] =
 // Says what each file holds and warns of the keys that belong to no tensor of the transformer.
 LoraSet open_loras(const std::vector<std::string>& arguments, const WanGeometry& geometry,
                    Progress& progress);
+// The same; Error of kind kUsage if the model is no transformer.
+LoraSet open_loras(const std::vector<std::string>& arguments, const QuantModel& model, Progress& progress);
 
 // What is merged is read as F32: sets the dtypes of the planned layers and says so in their reasons.
 void read_merged(const LoraSet& loras, std::vector<LayerPlan>& layers);

@@ -18,14 +18,13 @@
 #include "cli/terminal.h"
 #include "cli/version.h"
 #include "formats/writer.h"
-#include "models/model_layers.h"
 #include "quant/plan.h"
 
 namespace wanslim {
 namespace {
 
 struct Prepared {
-  WanCheckpoint model;
+  QuantModel model;
   LoraSet loras = {};
   Recipe recipe;
   QuantOutput output = {};
@@ -40,27 +39,34 @@ Prepared prepare(const QuantArgs& args, Progress& progress) {
   Prepared p;
   p.recipe = choose_recipe(args, progress);
   p.output = choose_output(args, p.recipe);
-  p.model = open_wan(args.model_path);
-  p.loras = open_loras(args.loras, p.model.geometry(), progress);
-  std::vector<LayerPlan> layers = model_layers(p.model);
+  p.model = open_quant_model(args.model_path);
+  check_part(*p.output.format, p.model.part);
+  p.loras = open_loras(args.loras, p.model, progress);
+  std::vector<LayerPlan> layers = p.model.layers;
   const Numerics numerics = args.numerics == "compat" ? Numerics::kCompat : Numerics::kPrecise;
-  if (has_budget(args)) {
-    p.recipe = budget_recipe(args, p.output, p.model, LoraSource(p.model, p.loras), numerics, progress);
-  } else if (args.config_path.empty()) {
-    fit_practice(*p.output.format, layers, p.recipe, progress);
-  }
-  p.steps = flat_steps(p.recipe);
-  const WanGeometry& geometry = p.model.geometry();
-  QuantPlan plan =
-      plan_layers(p.recipe, std::move(layers), numerics, static_cast<int>(geometry.dim / geometry.heads));
-  for (const std::string& warning : plan.warnings) progress.warn(warning);
-  read_merged(p.loras, plan.layers);
-  p.job = {.geometry = p.model.geometry(),
-           .layers = std::move(plan.layers),
+  const WanGeometry& geometry = p.model.geometry;
+  p.job = {.part = p.model.part,
+           .geometry = geometry,
+           .encoder = p.model.part == ModelPart::kTransformer ? "" : p.model.variant,
+           .text_encoder = p.model.text_encoder,
+           .layers = layers,
            .numerics = numerics,
            .slim = args.slim,
            .options = p.output.options,
            .shard_bytes = p.output.shard_bytes};
+  if (p.model.part == ModelPart::kTextEncoder && p.output.format->carries_vocabulary)
+    p.job.vocabulary = find_vocabulary(args, p.model);
+  if (has_budget(args)) {
+    p.recipe = budget_recipe(args, p.output, p.job, LoraSource(*p.model.weights, p.loras), progress);
+  } else if (args.config_path.empty()) {
+    fit_practice(*p.output.format, layers, p.recipe, progress);
+  }
+  p.steps = flat_steps(p.recipe);
+  const int head_dim = geometry.heads > 0 ? static_cast<int>(geometry.dim / geometry.heads) : 0;
+  QuantPlan plan = plan_layers(p.recipe, std::move(layers), numerics, head_dim);
+  for (const std::string& warning : plan.warnings) progress.warn(warning);
+  read_merged(p.loras, plan.layers);
+  p.job.layers = std::move(plan.layers);
   check_supported(*p.output.format, p.job);
   p.energies = load_energies(p.steps, p.job.layers);
   return p;
@@ -73,7 +79,7 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const FormatWriter& 
   m.numerics = args.numerics;
   m.recipe = p.recipe.config_id;
   m.recipe_hash = hash_hex(p.recipe.text);
-  m.variant = variant_name(p.job.geometry);
+  m.variant = p.model.variant;
   m.loras = fingerprints(p.loras);
   for (size_t i = 0; i < p.job.layers.size(); ++i) {
     if (writer.layer_bytes(i) == 0) continue;
@@ -88,18 +94,22 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const FormatWriter& 
 }
 
 void carry_out(const Prepared& p, FormatWriter& writer, Progress& progress) {
-  const WalkJob walk{
-      .layers = p.job.layers,
-      .steps = p.steps,
-      .numerics = p.job.numerics,
-      .memory = walk_memory(p.job.layers),
-      .skip = [&](size_t i) { return writer.done(i) || writer.layer_bytes(i) == 0; },
-      .float_dtype = [&](size_t i, size_t t) { return writer.tensors(i)[t].dtype; },
-      .out_bytes = [&](size_t i) { return writer.layer_bytes(i) + merge_memory(p.loras, p.job.layers[i]); },
-      .sink = [&](size_t i, LayerValue&& value,
-                  const SourceHashes& source) { writer.write(i, value, source); }};
-  walk_layers(walk, LoraSource(p.model, p.loras), progress);
-  p.model.file().check_unchanged();
+  const LoraSource source(*p.model.weights, p.loras);
+  WalkJob walk{.layers = p.job.layers,
+               .steps = p.steps,
+               .numerics = p.job.numerics,
+               .energies = &p.energies,
+               .memory = walk_memory(p.job.layers)};
+  walk.skip = [&](size_t i) { return writer.done(i) || writer.layer_bytes(i) == 0; };
+  walk.float_dtype = [&](size_t i, size_t t) { return writer.tensors(i)[t].dtype; };
+  walk.out_bytes = [&](size_t i) { return writer.layer_bytes(i) + merge_memory(p.loras, p.job.layers[i]); };
+  walk.sink = [&](size_t i, LayerValue&& value, const SourceHashes& hashes) {
+    writer.write(i, value, hashes);
+  };
+  walk.sink_rows = [&](size_t i, int64_t first, const Tensor& rows) { writer.write_rows(i, first, rows); };
+  walk.sink_end = [&](size_t i, const SourceHashes& hashes) { writer.end_rows(i, hashes); };
+  walk_layers(walk, source, progress);
+  p.model.file->check_unchanged();
   p.loras.check_unchanged();
 }
 
@@ -107,12 +117,9 @@ void report(const QuantArgs& args, const Prepared& p, const FormatWriter& writer
   std::map<std::string, int> schemes;
   for (const LayerPlan& layer : p.job.layers) schemes[scheme_label(layer.scheme)] += layer.linear;
   if (args.json) {
-    const Json out = {{"save_path", args.save_path},
-                      {"format", p.output.format->name},
-                      {"variant", variant_name(p.job.geometry)},
-                      {"layers", schemes},
-                      {"bytes", writer.output_bytes()},
-                      {"seconds", seconds}};
+    const Json out = {{"save_path", args.save_path},    {"format", p.output.format->name},
+                      {"variant", p.model.variant},     {"layers", schemes},
+                      {"bytes", writer.output_bytes()}, {"seconds", seconds}};
     std::printf("%s\n", out.dump(2).c_str());
     return;
   }
@@ -141,7 +148,7 @@ int run_quant(const QuantArgs& args) {
     terminal.info(fmt::format("device {}: no accelerator is used or needed, this runs on the host's {} cores",
                               args.device, threads()));
   const std::vector<Sidecar> extra = extra_files(args, *p.output.format, p.recipe);
-  Json identity = job_identity(args, p.output, p.recipe, p.model, p.loras);
+  Json identity = job_identity(args, p.output, p.recipe, p.model, p.loras, p.job);
   if (!p.energies.empty()) identity["energies"] = hash_of(p.energies);
   OutputFolder folder =
       OutputFolder::open(args.save_path, identity, writer.final_names(extra), args.overwrite);
@@ -164,6 +171,8 @@ std::function<int()> setup_quant(Options& options) {
   auto args = std::make_shared<QuantArgs>();
   options.text("--model_path", args->model_path, "folder or file of the float weights")
       .text("--save_path", args->save_path, "folder for the result")
+      .text("--tokenizer", args->tokenizer,
+            "for a GGUF of the text encoder: its tokenizer, else that of google/umt5-xxl beside the file")
       .text("--device", args->device,
             "npu, npu:0, cpu or auto: accepted for compatibility, the host's CPU does the work")
       .text("--model_type", args->model_type, "Wan2_1")

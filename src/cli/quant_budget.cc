@@ -18,7 +18,6 @@
 #include "config/recipe_yaml.h"
 #include "eval/weight_error.h"
 #include "formats/writer.h"
-#include "models/model_layers.h"
 #include "models/names.h"
 #include "quant/budget.h"
 #include "quant/float_tensor.h"
@@ -65,27 +64,18 @@ bool same_sides(const ProcessStep& a, const ProcessStep& b) {
   return same(a.activation, b.activation) && same(a.weight, b.weight);
 }
 
-FormatJob job_of(const QuantOutput& output, const WanCheckpoint& model, std::vector<LayerPlan> layers,
-                 Numerics numerics, bool slim) {
-  return {.geometry = model.geometry(),
-          .layers = std::move(layers),
-          .numerics = numerics,
-          .slim = slim,
-          .options = output.options,
-          .shard_bytes = output.shard_bytes};
+FormatJob job_of(const FormatJob& whole, std::vector<LayerPlan> layers, bool slim) {
+  FormatJob job = whole;
+  job.layers = std::move(layers);
+  job.slim = slim;
+  return job;
 }
 
 class Chooser {
  public:
-  Chooser(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model,
-          const WeightSource& weights, Numerics numerics, Progress& progress)
-      : args_(args),
-        output_(output),
-        model_(model),
-        weights_(weights),
-        numerics_(numerics),
-        progress_(progress),
-        layers_(model_layers(model)) {}
+  Chooser(const QuantArgs& args, const QuantOutput& output, const FormatJob& whole,
+          const WeightSource& weights, Progress& progress)
+      : args_(args), output_(output), whole_(whole), weights_(weights), progress_(progress) {}
 
   Recipe run() {
     collect();
@@ -128,7 +118,7 @@ class Chooser {
                               args_.quant_type.empty() ? " with float activations" : ""),
                   "--candidates", "name some: --candidates w8a8,nvfp4");
     }
-    FormatJob floats = job_of(output_, model_, layers_, numerics_, false);
+    FormatJob floats = job_of(whole_, layers_, false);
     floats_ = bytes_of(floats);
   }
 
@@ -149,8 +139,8 @@ class Chooser {
     c.name = practice.quant_types.front();
     const Recipe recipe = parse_recipe(practice.yaml, "built-in practice " + practice.name);
     c.steps = flat_steps(recipe);
-    QuantPlan plan = plan_layers(recipe, layers_, numerics_);
-    c.job = job_of(output_, model_, std::move(plan.layers), numerics_, args_.slim);
+    QuantPlan plan = plan_layers(recipe, layers_, whole_.numerics);
+    c.job = job_of(whole_, std::move(plan.layers), args_.slim);
     for (const LayerPlan& layer : c.job.layers) {
       if (layer.hadamard_group > 0 || layer.low_rank > 0)
         throw usage("a budget chooses among plain schemes", "--candidates",
@@ -201,7 +191,7 @@ class Chooser {
         if (choice.step) {
           LinearWeight linear{.name = plan.name, .weight = weight.clone()};
           error = weight_error(
-              quantize_linear(std::move(linear), choice.step->activation, choice.step->weight, numerics_),
+              quantize_linear(std::move(linear), choice.step->activation, choice.step->weight, whole_.numerics),
               weight);
         } else {
           error = float_error(weight, plan.name);
@@ -293,8 +283,8 @@ class Chooser {
   }
 
   uint64_t written_bytes(const Recipe& recipe) const {
-    QuantPlan plan = plan_layers(recipe, layers_, numerics_);
-    const FormatJob job = job_of(output_, model_, std::move(plan.layers), numerics_, args_.slim);
+    QuantPlan plan = plan_layers(recipe, layers_, whole_.numerics);
+    const FormatJob job = job_of(whole_, std::move(plan.layers), args_.slim);
     return FormatWriter(*output_.format, job).output_bytes();
   }
 
@@ -325,11 +315,10 @@ class Chooser {
 
   const QuantArgs& args_;
   const QuantOutput& output_;
-  const WanCheckpoint& model_;
+  const FormatJob& whole_;  // its layers are float
   const WeightSource& weights_;
-  const Numerics numerics_;
   Progress& progress_;
-  const std::vector<LayerPlan> layers_;
+  const std::vector<LayerPlan>& layers_ = whole_.layers;
   std::vector<Candidate> candidates_;
   std::vector<uint64_t> floats_;
   std::vector<Layer> found_;
@@ -359,14 +348,14 @@ void check_budget(const QuantArgs& args) {
   if (!args.target_size.empty()) parse_byte_size(args.target_size, "--target_size");
 }
 
-Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const WanCheckpoint& model,
-                     const WeightSource& weights, Numerics numerics, Progress& progress) {
+Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const FormatJob& whole,
+                     const WeightSource& weights, Progress& progress) {
   if (output.format->needs_all_linears) {
     throw usage(fmt::format("{} runs all Linears of the blocks in one scheme: there is nothing to choose",
                             output.format->name),
                 "--format");
   }
-  return Chooser(args, output, model, weights, numerics, progress).run();
+  return Chooser(args, output, whole, weights, progress).run();
 }
 
 }  // namespace wanslim

@@ -113,16 +113,19 @@ void fit_practice(const Format& format, const std::vector<LayerPlan>& layers, Re
   if (!format.needs_all_linears) return;
   // Patterns that match nothing would be warned of.
   std::vector<std::string> exclude;
-  for (const std::string_view pattern : format.keeps_float) {
+  const auto matches_any = [&](std::string_view pattern) {
     const LayerPattern matching(pattern);
-    if (std::any_of(layers.begin(), layers.end(),
-                    [&](const LayerPlan& layer) { return layer.linear && matching.matches(layer.name); }))
-      exclude.emplace_back(pattern);
+    return std::any_of(layers.begin(), layers.end(),
+                       [&](const LayerPlan& layer) { return layer.linear && matching.matches(layer.name); });
+  };
+  for (const std::string_view pattern : format.keeps_float) {
+    if (matches_any(pattern)) exclude.emplace_back(pattern);
   }
   std::vector<std::string> widened;
   for (ProcessStep& step : recipe.process) {
     for (const std::string& pattern : step.exclude) {
-      if (std::find(exclude.begin(), exclude.end(), pattern) == exclude.end()) widened.push_back(pattern);
+      const bool still = std::find(exclude.begin(), exclude.end(), pattern) != exclude.end();
+      if (!still && matches_any(pattern)) widened.push_back(pattern);
     }
     step.exclude = exclude;
   }

@@ -19,34 +19,40 @@ constexpr uint64_t kProbeBytes = uint64_t{64} << 20;
 constexpr uint64_t kProgramMemory = uint64_t{40} << 20;
 
 // Bytes a second of reading the largest tensor, or what there is of it.
-double probe_reading(const WanCheckpoint& model) {
-  const WanTensor* largest = nullptr;
-  for (const WanTensor& t : model.tensors()) {
-    if (!largest || t.stored->bytes > largest->stored->bytes) largest = &t;
+double probe_reading(const Checkpoint& file) {
+  const StoredTensor* largest = nullptr;
+  for (const StoredTensor& t : file.tensors()) {
+    if (t.strides.empty() && (!largest || t.bytes > largest->bytes)) largest = &t;
   }
-  const size_t size = std::min(kProbeBytes, largest->stored->bytes) / 8 * 8;
+  if (!largest) return 1e9;
+  const size_t size = std::min(kProbeBytes, largest->bytes) / 8 * 8;
   Buffer buffer(size);
   const auto begin = std::chrono::steady_clock::now();
-  model.file().read(*largest->stored, 0, {buffer.data(), size});
+  file.read(*largest, 0, {buffer.data(), size});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return static_cast<double>(size) / std::max(seconds, 1e-9);
 }
 
-// "blocks.*.ffn.0" for "blocks.3.ffn.0".
-std::string generalized(const std::string& name) {
-  const auto path = parse_block_path(name);
-  return path ? fmt::format("{}.*.{}", path->list, path->rest) : name;
-}
-
 }  // namespace
 
-PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const WanCheckpoint& model,
+std::string layer_kind(const std::string& name) {
+  if (const auto path = parse_block_path(name)) return fmt::format("{}.*.{}", path->list, path->rest);
+  constexpr std::string_view kLayers = "visual.transformer.";
+  const size_t dot = name.find('.', kLayers.size());
+  if (!name.starts_with(kLayers) || dot == std::string::npos) return name;
+  return std::string(kLayers) + "*" + name.substr(dot);
+}
+
+PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const QuantModel& model,
                       const LoraSet& loras) {
-  PlanSummary s;
+  PlanSummary s{.variant = model.variant};
   uint64_t largest = 0;
   for (size_t i = 0; i < job.layers.size(); ++i) {
     if (writer.layer_bytes(i) == 0) continue;
-    for (const std::string& name : job.layers[i].tensors()) s.read_bytes += model.find(name)->stored->bytes;
+    for (const std::string& name : job.layers[i].tensors())
+      s.read_bytes += static_cast<uint64_t>(element_count(model.weights->shape(name))) *
+                      size_of(model.weights->dtype(name));
+    if (in_slices(job.layers[i])) continue;
     largest = std::max(
         largest, source_bytes(job.layers[i]) + writer.layer_bytes(i) + merge_memory(loras, job.layers[i]));
   }
@@ -59,7 +65,7 @@ PlanSummary summarize(const FormatJob& job, const FormatWriter& writer, const Wa
   }
   s.write_bytes = writer.output_bytes();
   s.peak_memory = std::max(walk_memory(job.layers), largest) + kProgramMemory;
-  s.seconds = static_cast<double>(s.read_bytes + s.write_bytes) / probe_reading(model);
+  s.seconds = static_cast<double>(s.read_bytes + s.write_bytes) / probe_reading(*model.file);
   return s;
 }
 
@@ -73,7 +79,7 @@ Json plan_json(const FormatJob& job, const FormatWriter& writer, const PlanSumma
                       {"bytes", writer.layer_bytes(i)},
                       {"why", layer.reason}});
   }
-  return {{"variant", variant_name(job.geometry)},
+  return {{"variant", s.variant},
           {"read_bytes", s.read_bytes},
           {"write_bytes", s.write_bytes},
           {"peak_memory_bytes", s.peak_memory},
@@ -92,7 +98,7 @@ std::string plan_text(const FormatJob& job, const FormatWriter& writer, const Pl
   std::map<std::string, size_t> by_key;
   for (size_t i = 0; i < job.layers.size(); ++i) {
     const LayerPlan& layer = job.layers[i];
-    Row row{.name = generalized(layer.name), .scheme = scheme_label(layer.scheme), .why = layer.reason};
+    Row row{.name = layer_kind(layer.name), .scheme = scheme_label(layer.scheme), .why = layer.reason};
     const auto [at, fresh] = by_key.emplace(row.name + "|" + row.scheme + "|" + row.why, rows.size());
     if (fresh) rows.push_back(row);
     ++rows[at->second].count;
@@ -108,7 +114,7 @@ std::string plan_text(const FormatJob& job, const FormatWriter& writer, const Pl
   out += fmt::format(
       "variant {}; reads {}, writes {}; peak memory about {}; about {:.1f} s if the disk writes as fast as "
       "it reads\n",
-      variant_name(job.geometry), human_bytes(static_cast<double>(s.read_bytes)),
+      s.variant, human_bytes(static_cast<double>(s.read_bytes)),
       human_bytes(static_cast<double>(s.write_bytes)), human_bytes(static_cast<double>(s.peak_memory)),
       s.seconds);
   return out;

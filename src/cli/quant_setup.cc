@@ -17,6 +17,8 @@
 #include "config/practices.h"
 #include "config/recipe_yaml.h"
 #include "io/gguf.h"
+#include "models/umt5_tokenizer.h"
+#include "models/vocabulary.h"
 
 namespace wanslim {
 namespace {
@@ -87,6 +89,13 @@ Recipe practice_recipe(const std::string& quant_type) {
   return parse_recipe(practice.yaml, "built-in practice " + std::string(practice.name));
 }
 
+std::string vocabulary_hash(const Vocabulary& vocabulary) {
+  std::string all = vocabulary.charsmap;
+  for (const Vocabulary::Piece& piece : vocabulary.pieces)
+    all += fmt::format("{} {} {}\n", piece.text, piece.score, static_cast<int>(piece.kind));
+  return hash_hex(all);
+}
+
 }  // namespace
 
 void check_arguments(const QuantArgs& args) {
@@ -129,10 +138,24 @@ Recipe choose_recipe(const QuantArgs& args, Progress& progress) {
   return recipe;
 }
 
+std::shared_ptr<const Vocabulary> find_vocabulary(const QuantArgs& args, const QuantModel& model) {
+  Path place = args.tokenizer;
+  const Path folder = model.file->folder();
+  for (const Path& candidate : {folder / "google" / "umt5-xxl", folder}) {
+    if (!place.empty()) break;
+    if (std::filesystem::exists(candidate / "tokenizer.json") ||
+        std::filesystem::exists(candidate / "spiece.model"))
+      place = candidate;
+  }
+  if (place.empty()) return nullptr;
+  return std::make_shared<Vocabulary>(
+      vocabulary_of(Umt5Tokenizer::read(place), model.text_encoder.vocabulary, place.string()));
+}
+
 Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe& recipe,
-                  const WanCheckpoint& model, const LoraSet& loras) {
+                  const QuantModel& model, const LoraSet& loras, const FormatJob& job) {
   Json input = Json::array();
-  for (const Checkpoint::OpenFile& file : model.file().files()) {
+  for (const Checkpoint::OpenFile& file : model.file->files()) {
     input.push_back({{"file", file.file.path().filename().string()},
                      {"bytes", file.stamp.size},
                      {"modified_ns", file.stamp.modified_ns}});
@@ -145,6 +168,7 @@ Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe
           {"slim", args.slim},
           {"recipe", hash_hex(recipe.text)},
           {"lora", lora_identity(loras)},
+          {"tokenizer", job.vocabulary ? vocabulary_hash(*job.vocabulary) : ""},
           {"input", input}};
 }
 

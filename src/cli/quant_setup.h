@@ -11,13 +11,13 @@
 #include "config/recipe.h"
 #include "formats/format.h"
 #include "models/lora.h"
-#include "models/wan_checkpoint.h"
+#include "models/quant_model.h"
 
 namespace wanslim {
 
 struct QuantArgs {
-  std::string model_path, save_path, device = "npu", model_type, config_path, quant_type,
-                                     trust_remote_code = "False";
+  std::string model_path, save_path, tokenizer, device = "npu", model_type, config_path, quant_type,
+                                                trust_remote_code = "False";
   std::vector<std::string> tags;
   bool debug = false;
   std::string numerics = "precise", format, type;
@@ -44,8 +44,12 @@ void check_arguments(const QuantArgs& args);
 // question.
 Recipe choose_recipe(const QuantArgs& args, Progress& progress);
 
+// The vocabulary of a text encoder: of --tokenizer, else of google/umt5-xxl beside the file, else of the
+// file's folder; null if there is none.
+std::shared_ptr<const Vocabulary> find_vocabulary(const QuantArgs& args, const QuantModel& model);
+
 // What identifies the run for resuming it.
 Json job_identity(const QuantArgs& args, const QuantOutput& output, const Recipe& recipe,
-                  const WanCheckpoint& model, const LoraSet& loras);
+                  const QuantModel& model, const LoraSet& loras, const FormatJob& job);
 
 }  // namespace wanslim

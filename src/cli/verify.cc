@@ -11,12 +11,13 @@
 #include "base/threads.h"
 #include "cli/commands.h"
 #include "cli/lora_option.h"
+#include "cli/quant_plan.h"
 #include "cli/terminal.h"
 #include "eval/weight_error.h"
 #include "formats/format.h"
 #include "formats/loader_checks.h"
 #include "formats/manifest.h"
-#include "models/model_layers.h"
+#include "models/quant_model.h"
 #include "quant/head_rotation.h"
 
 namespace wanslim {
@@ -41,8 +42,7 @@ Json number(double value) {
 std::map<std::string, LayerError> by_kind(const WeightErrors& errors) {
   std::map<std::string, LayerError> out;
   for (const LayerError& e : errors.layers) {
-    const auto path = parse_block_path(e.layer);
-    LayerError& sum = out[path ? fmt::format("{}.*.{}", path->list, path->rest) : e.layer];
+    LayerError& sum = out[layer_kind(e.layer)];
     sum.signal += e.signal;
     sum.noise += e.noise;
     sum.sqnr_db = 10 * std::log10(sum.signal / sum.noise);
@@ -56,15 +56,15 @@ const LayerError& worst_of(const WeightErrors& errors) {
 }
 
 WeightErrors compare(const VerifyArgs& args, const Format& format, VerifyReport& report, Progress& progress) {
-  const WanCheckpoint checkpoint = open_wan(args.against);
-  const LoraSet loras = open_loras(args.loras, checkpoint.geometry(), progress);
-  const LoraSource merged(checkpoint, loras);
+  const QuantModel checkpoint = open_quant_model(args.against);
+  const LoraSet loras = open_loras(args.loras, checkpoint, progress);
+  const LoraSource merged(*checkpoint.weights, loras);
   check_same_loras(loras, folder_of(args.dir), report);
   const Manifest manifest = read_manifest(folder_of(args.dir)).value_or(Manifest{});
   const RotatedSource model(merged, manifest.rotated_outputs, manifest.rotated_inputs);
   const std::unique_ptr<WeightSource> result = format.read(args.dir);
   std::vector<std::string> linears, tensors;
-  for (const LayerPlan& layer : model_layers(checkpoint)) {
+  for (const LayerPlan& layer : checkpoint.layers) {
     if (layer.linear) linears.push_back(layer.name);
     for (std::string& name : layer.tensors()) tensors.push_back(std::move(name));
   }

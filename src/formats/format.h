@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "base/json.h"
+#include "config/model_part.h"
 #include "config/recipe.h"
+#include "config/umt5_naming.h"
 #include "config/wan_variants.h"
 #include "io/file.h"
 #include "io/safetensors.h"
@@ -26,12 +28,17 @@ namespace wanslim {
 
 // What is written, known whole before the first weight is read.
 struct FormatJob {
-  WanGeometry geometry;
-  std::vector<LayerPlan> layers;  // official order
+  ModelPart part = ModelPart::kTransformer;
+  WanGeometry geometry;            // of a transformer
+  std::string encoder = {};        // "umt5-xxl", "clip-vit-h-14"
+  Umt5Geometry text_encoder = {};  // of a text encoder
+  std::vector<LayerPlan> layers;   // official order
   Numerics numerics = Numerics::kPrecise;
   bool slim = false;                                // leave out float tensors that the runtime never reads
   std::map<std::string, std::string> options = {};  // of Format::options, where not the default
   uint64_t shard_bytes = 0;  // weights are split into files of about this size; 0: one file
+  // Of a text encoder, for formats that carry it.
+  std::shared_ptr<const Vocabulary> vocabulary = {};
 
   bool chosen(const std::string& option, std::string_view value) const {
     const auto found = options.find(option);
@@ -121,6 +128,8 @@ struct Format {
   std::unique_ptr<WeightSource> (*read)(const Path& path);
 
   std::vector<FormatOption> options = {};
+  std::vector<ModelPart> parts = {ModelPart::kTransformer};  // that its runtime loads
+  bool carries_vocabulary = false;                           // FormatJob::vocabulary, of a text encoder
   bool slims = false;     // takes FormatJob::slim: its runtime loads the float checkpoint too
   bool rotates = false;   // takes LayerPlan::hadamard_group
   bool branches = false;  // takes LayerPlan::low_rank
@@ -140,7 +149,9 @@ std::string format_names();  // "mindie, ascendv1, ..."
 // The format that recognizes `path`, or Error.
 const Format& recognize_format(const Path& path);
 
-// Error if the format cannot hold one of the layers, naming layer, scheme and reason.
+// Error of kind kUsage if the format's runtime loads no such model.
+void check_part(const Format& format, ModelPart part);
+// check_part, and Error if the format cannot hold one of the layers, naming layer, scheme and reason.
 void check_supported(const Format& format, const FormatJob& job);
 
 }  // namespace wanslim

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/spelling.h"
 #include "formats/ascendv1.h"
@@ -64,6 +66,21 @@ const Format& recognize_format(const Path& path) {
                .hint = "give a folder that wanslim quant has written"});
 }
 
+void check_part(const Format& format, ModelPart part) {
+  const auto loads = [&](const Format& f) {
+    return std::find(f.parts.begin(), f.parts.end(), part) != f.parts.end();
+  };
+  if (loads(format)) return;
+  std::vector<std::string_view> others;
+  for (const Format& other : formats()) {
+    if (loads(other)) others.push_back(other.name);
+  }
+  throw Error({.what = fmt::format("the runtime of {} loads no quantized {}", format.name, name_of(part)),
+               .where = "--format",
+               .hint = fmt::format("formats that hold it: {}", fmt::join(others, ", ")),
+               .kind = Error::Kind::kUsage});
+}
+
 void check_supported(const Format& format, const FormatJob& job) {
   if (job.slim && !format.slims) {
     throw Error(
@@ -72,6 +89,7 @@ void check_supported(const Format& format, const FormatJob& job) {
          .hint = "leave --slim out",
          .kind = Error::Kind::kUsage});
   }
+  check_part(format, job.part);
   for (const LayerPlan& layer : job.layers) {
     if (!layer.quantized()) continue;
     std::string why;

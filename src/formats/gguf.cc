@@ -7,7 +7,9 @@
 #include <map>
 
 #include "base/error.h"
+#include "formats/gguf_text.h"
 #include "formats/gguf_verify.h"
+#include "formats/model_checks.h"
 #include "io/gguf.h"
 #include "tensor/ggml_blocks.h"
 
@@ -36,6 +38,7 @@ bool supports(const QuantScheme& scheme, std::string* why) {
 }
 
 void check(const FormatJob& job) {
+  if (job.part == ModelPart::kTextEncoder) check_text_encoder(job);
   for (const LayerPlan& layer : job.layers) {
     for (const std::string& name : layer.tensors()) {
       if (name.size() > kMaxGgufName) {
@@ -54,15 +57,24 @@ void check(const FormatJob& job) {
 // BF16 would be nearer to the checkpoint, but LightX2V takes its bytes for U8.
 DType float_dtype(const std::string& name, const Shape& shape) {
   const bool exact = shape.size() == 1 || shape.size() > kPlainRank || element_count(shape) <= kSmall ||
-                     name.find(".modulation") != std::string::npos;
+                     name.find(".modulation") != std::string::npos ||
+                     name.find(".attn_rel_b.") != std::string::npos;
   return exact ? DType::kF32 : DType::kF16;
 }
 
-std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob&) {
+// The name in the file: that of llama.cpp for a text encoder, the official one for a transformer.
+std::string name_in_file(const std::string& official, const FormatJob& job) {
+  if (job.part != ModelPart::kTextEncoder) return official;
+  const auto name = umt5_name_in(Umt5Naming::kGguf, official);
+  CHECK(name.has_value());
+  return *name;
+}
+
+std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
   std::vector<OutTensor> out;
   if (layer.quantized()) {
     const GgufType& type = *find_gguf_type(layer.scheme.weight);
-    out.push_back({.name = layer.name + ".weight",
+    out.push_back({.name = name_in_file(layer.name + ".weight", job),
                    .dtype = DType::kU8,
                    .shape = {layer.shape[0], layer.shape[1] / type.elements * type.bytes},
                    .type = std::string(type.name)});
@@ -73,7 +85,8 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob&) {
   for (const std::string& name : layer.tensors()) {
     const bool bias = layer.linear && name.ends_with(".bias");
     const Shape shape = bias ? Shape{layer.shape[0]} : layer.shape;
-    out.push_back({.name = name, .dtype = float_dtype(name, shape), .shape = shape});
+    const std::string stored = name_in_file(name, job);
+    out.push_back({.name = stored, .dtype = float_dtype(stored, shape), .shape = shape});
   }
   return out;
 }
@@ -115,11 +128,16 @@ std::vector<FileLayout> layout(const std::vector<OutTensor>& tensors, const Form
   const auto* row = std::find_if(std::begin(kFileTypes), std::end(kFileTypes),
                                  [&](const FileType& f) { return f.type == type.name; });
   CHECK(row != std::end(kFileTypes));
-  GgufLayout gguf = layout_gguf(std::move(entries), {{"general.architecture", std::string("wan")},
-                                                     {"general.quantization_version", kQuantizationVersion},
-                                                     {"general.file_type", row->id}});
-  FileLayout file{.name = fmt::format("wan2.1-{}-{}{}.gguf", variant_name(job.geometry), type.name,
-                                      type.mixed ? "-mixed" : ""),
+  const bool text = job.part == ModelPart::kTextEncoder;
+  std::vector<std::pair<std::string, GgufValue>> metadata = {
+      {"general.architecture", std::string(text ? kGgufTextEncoder : kGgufTransformer)},
+      {"general.quantization_version", kQuantizationVersion},
+      {"general.file_type", row->id}};
+  if (text) {
+    for (auto& pair : text_encoder_metadata(job)) metadata.push_back(std::move(pair));
+  }
+  GgufLayout gguf = layout_gguf(std::move(entries), metadata);
+  FileLayout file{.name = fmt::format("{}-{}{}.gguf", model_name(job), type.name, type.mixed ? "-mixed" : ""),
                   .head = std::move(gguf.head),
                   .places = {},
                   .file_bytes = gguf.file_bytes};
@@ -146,6 +164,8 @@ Format gguf_format() {
           .recognizes = recognizes_gguf,
           .verify = verify_gguf,
           .read = read_gguf,
+          .parts = {ModelPart::kTransformer, ModelPart::kTextEncoder},
+          .carries_vocabulary = true,
           .copies = {".json", ".py"}};
 }
 

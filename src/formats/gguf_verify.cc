@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <span>
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "formats/gguf_text.h"
 #include "formats/loader_checks.h"
 #include "io/gguf.h"
 #include "tensor/ggml_blocks.h"
@@ -57,6 +59,11 @@ std::string_view official(std::string_view name) {
   return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
 }
 
+bool is_text_encoder(const Checkpoint& file) {
+  const auto it = file.metadata().find("general.architecture");
+  return it != file.metadata().end() && it->second == kGgufTextEncoder;
+}
+
 bool finite_half(const std::byte* bytes) {
   return (std::to_integer<int>(bytes[1]) & 0x7c) != 0x7c;
 }
@@ -79,7 +86,11 @@ int64_t first_bad_block(const Checkpoint& file, const StoredTensor& tensor, Enco
 class GgufSource : public WeightSource {
  public:
   explicit GgufSource(const Path& path) : file_(Checkpoint::open(file_of(path))) {
-    for (const StoredTensor& t : file_.tensors()) by_name_.emplace(official(t.name), &t);
+    const bool text = is_text_encoder(file_);
+    for (const StoredTensor& t : file_.tensors()) {
+      const auto renamed = text ? umt5_official_name(Umt5Naming::kGguf, t.name) : std::nullopt;
+      by_name_.emplace(renamed ? *renamed : std::string(official(t.name)), &t);
+    }
   }
   bool has(std::string_view tensor) const override { return by_name_.contains(tensor); }
   Shape shape(std::string_view tensor) const override { return at(tensor).shape; }
@@ -136,7 +147,7 @@ void check_metadata(const Checkpoint& file, VerifyReport& report) {
     if (got != fmt::format("\"{}\"", value))
       report.problems.push_back(fmt::format("{} is {}, the loaders expect \"{}\"", key, got, value));
   };
-  expect("general.architecture", "wan");
+  expect("general.architecture", is_text_encoder(file) ? kGgufTextEncoder : kGgufTransformer);
   expect("general.quantization_version", "2");
   report.checked.emplace_back("metadata: architecture and version of the block formats");
 }
@@ -222,7 +233,9 @@ VerifyReport verify_gguf(const Path& path) {
   VerifyReport report;
   const Checkpoint file = Checkpoint::open(file_of(path));
   check_metadata(file, report);
-  for (const std::string_view name : kDetection) {
+  const bool text = is_text_encoder(file);
+  if (text) verify_text_encoder(file, report);
+  for (const std::string_view name : text ? std::span<const std::string_view>() : kDetection) {
     if (!file.find(name) && !file.find(std::string(kPrefix) + std::string(name)))
       report.problems.push_back(fmt::format("{} is missing, by which loaders know the model", name));
   }

@@ -2,6 +2,7 @@
 #include "formats/lightx2v.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,42 @@ namespace wanslim {
 namespace {
 
 constexpr char kLayout[] = "layout", kBlocks[] = "blocks", kKernel[] = "kernel", kNpu[] = "npu";
+
+const LightX2vPart& part_of(const FormatJob& job) {
+  const auto parts = lightx2v_parts();
+  return *std::find_if(parts.begin(), parts.end(), [&](const LightX2vPart& p) { return p.part == job.part; });
+}
+
+bool is_int8(const FormatJob& job) {
+  return std::any_of(job.layers.begin(), job.layers.end(),
+                     [](const LayerPlan& layer) { return layer.scheme.weight == Encoding::kInt8; });
+}
+
+// The kernel that was asked for, else the first one that the part has.
+std::string_view kernel_of(const FormatJob& job) {
+  const auto given = job.options.find(kKernel);
+  if (given != job.options.end()) return given->second;
+  const LightX2vPart& part = part_of(job);
+  return is_int8(job) ? part.int8.front() : part.fp8.front();
+}
+
+void check_encoder(const FormatJob& job) {
+  const LightX2vPart& part = part_of(job);
+  const std::vector<std::string_view>& kernels = is_int8(job) ? part.int8 : part.fp8;
+  const auto refuse = [](std::string what, std::string where, std::string hint) {
+    throw Error({.what = std::move(what),
+                 .where = std::move(where),
+                 .hint = std::move(hint),
+                 .kind = Error::Kind::kUsage});
+  };
+  if (job.chosen(kLayout, kBlocks))
+    refuse("LightX2V loads its encoders from one file", "--format_option layout=blocks", "leave it out");
+  if (std::find(kernels.begin(), kernels.end(), kernel_of(job)) == kernels.end())
+    refuse(fmt::format("LightX2V has no such kernel for {} in its {}", is_int8(job) ? "int8" : "FP8",
+                       name_of(job.part)),
+           fmt::format("--format_option kernel={}", kernel_of(job)),
+           fmt::format("it has {}", fmt::join(kernels, ", ")));
+}
 
 bool supports(const QuantScheme& s, std::string* why) {
   const auto refuse = [&](const char* reason) {
@@ -44,6 +81,7 @@ bool supports(const QuantScheme& s, std::string* why) {
 
 void check(const FormatJob& job) {
   check_all_linears(job, "LightX2V");
+  if (job.part != ModelPart::kTransformer) check_encoder(job);
   for (const LayerPlan& layer : job.layers) {
     if (layer.scheme.weight != Encoding::kFp8E4M3 || !job.chosen(kKernel, kNpu)) continue;
     throw Error({.what = "LightX2V runs FP8 on no NPU",
@@ -67,9 +105,14 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
   const auto add = [&](const std::string& name, DType dtype, Shape shape) {
     out.push_back({.name = name, .dtype = dtype, .shape = std::move(shape)});
   };
+  const bool encoder = job.part != ModelPart::kTransformer;
   if (!layer.quantized()) {
     for (const std::string& name : layer.tensors()) {
       const bool bias = layer.linear && name.ends_with(".bias");
+      if (encoder) {
+        add(name, layer.dtype, layer.shape);
+        continue;
+      }
       // Lazy loading takes dtypes as they are and multiplies in bf16.
       const bool wide = is_sensitive(name) && !job.chosen(kLayout, kBlocks) &&
                         (bias ? layer.bias_dtype : layer.dtype) == DType::kF32;
@@ -80,21 +123,18 @@ std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob& job) {
   add(layer.name + ".weight", layer.scheme.weight == Encoding::kInt8 ? DType::kI8 : DType::kF8E4M3,
       layer.shape);
   add(layer.name + ".weight_scale", DType::kF32, {layer.shape[0], 1});
-  if (layer.has_bias) add(layer.name + ".bias", DType::kBF16, {layer.shape[0]});
+  if (layer.has_bias) add(layer.name + ".bias", encoder ? layer.bias_dtype : DType::kBF16, {layer.shape[0]});
   return out;
 }
 
-std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, const FormatJob&) {
+std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, const FormatJob& job) {
   std::vector<Encoded> out;
   out.push_back(borrow(q.weight));
   out.push_back(borrow(q.scale));
-  if (layer.has_bias) out.push_back(own(narrowed(q.bias)));
+  // The loader of an encoder makes of it what it wants; F16 of CLIP would lose by BF16.
+  const DType dtype = job.part == ModelPart::kTransformer ? DType::kBF16 : layer.bias_dtype;
+  if (layer.has_bias) out.push_back(own(narrowed(q.bias, dtype)));
   return out;
-}
-
-bool is_int8(const FormatJob& job) {
-  return std::any_of(job.layers.begin(), job.layers.end(),
-                     [](const LayerPlan& layer) { return layer.scheme.weight == Encoding::kInt8; });
 }
 
 std::string single_name(const FormatJob& job) {
@@ -117,16 +157,27 @@ std::vector<FileLayout> layout(const std::vector<OutTensor>& given, const Format
 }
 
 std::vector<Sidecar> sidecars(const std::vector<OutTensor>&, const FormatJob& job) {
-  const auto kernel = job.options.find(kKernel);
-  const std::string scheme = fmt::format("{}-{}", is_int8(job) ? "int8" : "fp8",
-                                         kernel == job.options.end() ? "vllm" : kernel->second);
-  const Json config = {{"dit_quantized", true},
-                       {"dit_quant_scheme", scheme},
-                       {"dit_quantized_ckpt", job.chosen(kLayout, kBlocks) ? "." : single_name(job)}};
+  const std::string key(part_of(job).key);
+  const std::string scheme = fmt::format("{}-{}", is_int8(job) ? "int8" : "fp8", kernel_of(job));
+  const Json config = {{key + "_quantized", true},
+                       {key + "_quant_scheme", scheme},
+                       {key + "_quantized_ckpt", job.chosen(kLayout, kBlocks) ? "." : single_name(job)}};
   return {{.name = std::string(kLightX2vConfig), .text = config.dump(4) + "\n"}};
 }
 
 }  // namespace
+
+std::span<const LightX2vPart> lightx2v_parts() {
+  static const LightX2vPart kParts[] = {
+      {ModelPart::kTransformer,
+       "dit",
+       {"vllm", "sgl", "q8f", "torchao", "triton", "npu", "tmo", "iluvatar", "vllm-hygon-dcu"},
+       {"vllm", "sgl", "q8f", "torchao", "triton", "intel-xpu"}},
+      {ModelPart::kTextEncoder, "t5", {"vllm", "q8f", "torchao", "tmo"}, {"sgl", "q8f"}},
+      {ModelPart::kImageEncoder, "clip", {"vllm", "q8f", "torchao", "tmo"}, {"sgl", "vllm", "q8f"}},
+  };
+  return kParts;
+}
 
 std::string lightx2v_file(std::string_view name) {
   for (const std::string_view list : {"blocks.", "vace_blocks."}) {
@@ -155,6 +206,7 @@ Format lightx2v_format() {
                       {.name = kKernel,
                        .choices = {"vllm", "sgl", "q8f", "torchao", "triton", kNpu},
                        .help = "what lightx2v_config.json names; the weights are the same"}},
+          .parts = {ModelPart::kTransformer, ModelPart::kTextEncoder, ModelPart::kImageEncoder},
           .needs_all_linears = true,
           .keeps_float = {"*before_proj", "*after_proj"}};
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "base/error.h"
+#include "formats/encoder_checks.h"
 #include "formats/file_source.h"
 #include "formats/lightx2v.h"
 #include "formats/loader_checks.h"
@@ -12,41 +16,49 @@ namespace {
 
 constexpr uint64_t kMaxConfig = 1 << 20;
 
-// dit_quant_scheme as LightX2V registers it; what is before the dash says how the weights lie.
-struct SchemeRow {
-  std::string_view name;
-  DType weight;
-};
-constexpr SchemeRow kSchemes[] = {
-    {"int8-vllm", DType::kI8},       {"int8-sgl", DType::kI8},       {"int8-q8f", DType::kI8},
-    {"int8-torchao", DType::kI8},    {"int8-triton", DType::kI8},    {"int8-tmo", DType::kI8},
-    {"int8-iluvatar", DType::kI8},   {"int8-npu", DType::kI8},       {"int8-vllm-hygon-dcu", DType::kI8},
-    {"fp8-vllm", DType::kF8E4M3},    {"fp8-sgl", DType::kF8E4M3},    {"fp8-q8f", DType::kF8E4M3},
-    {"fp8-torchao", DType::kF8E4M3}, {"fp8-triton", DType::kF8E4M3}, {"fp8-intel-xpu", DType::kF8E4M3},
+// What the config announces.
+struct Announced {
+  const LightX2vPart* part = nullptr;
+  std::optional<DType> weight = {};  // nullopt: that of the first quantized layer
 };
 
-// The dtype of the weights that the config announces; without one, that of the first quantized layer.
-std::optional<DType> announced(const Path& folder, VerifyReport& report) {
+// The dtype of the weights that a scheme such as "int8-vllm" runs.
+std::optional<DType> weight_of(const LightX2vPart& part, std::string_view scheme) {
+  for (const auto& [prefix, kernels, dtype] :
+       {std::tuple{"int8-", &part.int8, DType::kI8}, std::tuple{"fp8-", &part.fp8, DType::kF8E4M3}}) {
+    if (!scheme.starts_with(prefix)) continue;
+    const std::string_view kernel = scheme.substr(std::string_view(prefix).size());
+    if (std::find(kernels->begin(), kernels->end(), kernel) != kernels->end()) return dtype;
+  }
+  return std::nullopt;
+}
+
+Announced announced(const Path& folder, VerifyReport& report) {
+  const auto parts = lightx2v_parts();
+  Announced out{.part = &parts.front()};
   const Path path = folder / kLightX2vConfig;
   if (!std::filesystem::exists(path)) {
     report.checked.push_back("no lightx2v_config.json: the scheme was taken from the weights");
-    return std::nullopt;
+    return out;
   }
   const std::string where = path.string();
   const Json config = parse_json(read_text(path, kMaxConfig), where);
-  if (json_member(config, "dit_quantized", where) != true)
-    report.problems.push_back("\"dit_quantized\" of lightx2v_config.json is not true");
-  const std::string ckpt = json_string(config, "dit_quantized_ckpt", where);
+  for (const LightX2vPart& part : parts) {
+    if (config.is_object() && config.contains(std::string(part.key) + "_quantized")) out.part = &part;
+  }
+  const std::string key(out.part->key);
+  if (json_member(config, (key + "_quantized").c_str(), where) != true)
+    report.problems.push_back(fmt::format("\"{}_quantized\" of lightx2v_config.json is not true", key));
+  const std::string ckpt = json_string(config, (key + "_quantized_ckpt").c_str(), where);
   if (!std::filesystem::exists(folder / ckpt))
     report.problems.push_back(
         fmt::format("lightx2v_config.json names \"{}\", which is not there", printable(ckpt)));
-  const std::string scheme = json_string(config, "dit_quant_scheme", where);
-  for (const SchemeRow& row : kSchemes) {
-    if (row.name == scheme) return row.weight;
-  }
-  report.problems.push_back(
-      fmt::format("\"dit_quant_scheme\" is \"{}\", which does not run these weights", printable(scheme)));
-  return std::nullopt;
+  const std::string scheme = json_string(config, (key + "_quant_scheme").c_str(), where);
+  out.weight = weight_of(*out.part, scheme);
+  if (!out.weight)
+    report.problems.push_back(fmt::format("\"{}_quant_scheme\" is \"{}\", which does not run these weights",
+                                          key, printable(scheme)));
+  return out;
 }
 
 bool is_code(DType dtype) {
@@ -100,11 +112,14 @@ bool recognizes_lightx2v(const Path& folder) {
 
 VerifyReport verify_lightx2v(const Path& folder) {
   VerifyReport report;
-  std::optional<DType> dtype = announced(folder, report);
+  const Announced config = announced(folder, report);
+  std::optional<DType> dtype = config.weight;
+  const ModelPart part = config.part->part;
+  const bool transformer = part == ModelPart::kTransformer;
   const Checkpoint file = Checkpoint::open(folder);
   std::set<std::string> names;
   for (const StoredTensor& t : file.tensors()) names.insert(t.name);
-  const std::set<std::string> layers = core_linears(names);
+  const std::set<std::string> layers = transformer ? core_linears(names) : encoder_linears(part, names);
   for (const std::string& layer : layers) {
     const StoredTensor* weight = file.find(layer + ".weight");
     if (!dtype && is_code(weight->dtype)) dtype = weight->dtype;
@@ -115,11 +130,15 @@ VerifyReport verify_lightx2v(const Path& folder) {
     if (weight && is_code(t.dtype) && !layers.count(t.name.substr(0, t.name.size() - 7)))
       report.problems.push_back(t.name + " is quantized, and LightX2V runs this layer in float");
   }
-  check_whole_model(names, report);
+  if (transformer) {
+    check_whole_model(names, report);
+  } else {
+    check_whole_encoder(part, names, report);
+  }
   if (std::filesystem::exists(folder / kNonBlock)) check_files(file, report);
   report.checked.push_back(fmt::format(
       "{} Linears of the blocks: one scheme, required tensors, dtypes, shapes, bf16 scales", layers.size()));
-  report.checked.push_back(fmt::format("{} tensors of the transformer in {} file{}", names.size(),
+  report.checked.push_back(fmt::format("{} tensors of the {} in {} file{}", names.size(), name_of(part),
                                        file.files().size(), file.files().size() == 1 ? "" : "s"));
   return report;
 }

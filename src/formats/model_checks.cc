@@ -134,8 +134,12 @@ std::set<std::string> core_linears(const std::set<std::string>& names) {
   return out;
 }
 
+std::string model_name(const FormatJob& job) {
+  return job.encoder.empty() ? "wan2.1-" + variant_name(job.geometry) : job.encoder;
+}
+
 std::string model_file_name(const FormatJob& job, std::string_view what, std::string_view ending) {
-  return fmt::format("wan2.1-{}-{}{}", variant_name(job.geometry), what, ending);
+  return fmt::format("{}-{}{}", model_name(job), what, ending);
 }
 
 }  // namespace wanslim

@@ -28,6 +28,8 @@ void check_all_linears(const FormatJob& job, std::string_view runtime);
 // The layers of these official tensor names that is_core_linear() is true of.
 std::set<std::string> core_linears(const std::set<std::string>& names);
 
+// What the job is about: "wan2.1-t2v-1.3B", "umt5-xxl", "clip-vit-h-14".
+std::string model_name(const FormatJob& job);
 // The name for a file of the model: "wan2.1-t2v-1.3B-<what><ending>".
 std::string model_file_name(const FormatJob& job, std::string_view what, std::string_view ending);
 

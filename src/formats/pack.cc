@@ -113,10 +113,12 @@ Tensor from_blocked(const Tensor& blocked, int64_t rows, int64_t columns) {
   return out;
 }
 
-Tensor narrowed(const Tensor& values) {
-  Tensor out(DType::kBF16, values.shape());
+Tensor narrowed(const Tensor& values, DType dtype) {
+  if (dtype == DType::kF32) return values.clone();
+  const auto round = dtype == DType::kF16 ? float_to_f16 : float_to_bf16;
+  Tensor out(dtype, values.shape());
   const std::span<const float> from = values.as<float>();
-  for (size_t i = 0; i < from.size(); ++i) out.as<uint16_t>()[i] = float_to_bf16(from[i]);
+  for (size_t i = 0; i < from.size(); ++i) out.as<uint16_t>()[i] = round(from[i]);
   return out;
 }
 

@@ -26,7 +26,7 @@ Tensor to_blocked(const Tensor& scales);
 Tensor from_blocked(const Tensor& blocked, int64_t rows, int64_t columns);
 Shape blocked_shape(int64_t rows, int64_t columns);
 
-// F32 rounded to BF16.
-Tensor narrowed(const Tensor& values);
+// F32 rounded to BF16 or F16, or as it is.
+Tensor narrowed(const Tensor& values, DType dtype = DType::kBF16);
 
 }  // namespace wanslim

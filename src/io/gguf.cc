@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <cstring>
 #include <set>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -261,6 +263,31 @@ void put(std::string& out, std::string_view text) {
   put(out, text.size(), 8);
   out += text;
 }
+template <class T>
+constexpr ValueType kTypeOf = std::is_same_v<T, uint8_t>       ? kU8
+                              : std::is_same_v<T, int32_t>     ? kI32
+                              : std::is_same_v<T, uint32_t>    ? kU32
+                              : std::is_same_v<T, float>       ? kF32
+                              : std::is_same_v<T, bool>        ? kBool
+                              : std::is_same_v<T, std::string> ? kString
+                                                               : kArray;
+
+template <class T>
+void put_value(std::string& out, const T& value) {
+  if constexpr (kTypeOf<T> == kString) {
+    put(out, std::string_view(value));
+  } else if constexpr (kTypeOf<T> == kF32) {
+    put(out, std::bit_cast<uint32_t>(value), sizeof(T));
+  } else if constexpr (kTypeOf<T> == kArray) {
+    put(out, kTypeOf<typename T::value_type>, 4);
+    put(out, value.size(), 8);
+    for (const auto& element : value) put_value(out, element);
+  } else {
+    put(out, static_cast<std::make_unsigned_t<std::conditional_t<kTypeOf<T> == kBool, char, T>>>(value),
+        sizeof(T));
+  }
+}
+
 uint64_t padded(uint64_t bytes) {
   return (bytes + kGgufAlignment - 1) / kGgufAlignment * kGgufAlignment;
 }
@@ -326,13 +353,12 @@ GgufLayout layout_gguf(std::vector<GgufTensor> tensors,
   put(head, metadata.size(), 8);
   for (const auto& [key, value] : metadata) {
     put(head, key);
-    if (const auto* text = std::get_if<std::string>(&value)) {
-      put(head, kString, 4);
-      put(head, *text);
-    } else {
-      put(head, kU32, 4);
-      put(head, std::get<uint32_t>(value), 4);
-    }
+    std::visit(
+        [&](const auto& v) {
+          put(head, kTypeOf<std::decay_t<decltype(v)>>, 4);
+          put_value(head, v);
+        },
+        value);
   }
   uint64_t at = 0;
   for (GgufTensor& tensor : tensors) {

@@ -60,7 +60,8 @@ std::optional<GgufHeader> parse_gguf_header(std::span<const std::byte> prefix, u
                                             std::string_view where);
 
 // Lays out a file: assigns offset and bytes in the given order and makes all that stands before the data.
-using GgufValue = std::variant<uint32_t, std::string>;
+using GgufValue = std::variant<uint32_t, float, bool, std::string, std::vector<uint8_t>, std::vector<int32_t>,
+                               std::vector<float>, std::vector<std::string>>;
 struct GgufLayout {
   std::vector<GgufTensor> tensors;
   std::string head;

@@ -117,6 +117,11 @@ uint64_t LoraSet::memory(std::string_view tensor) const {
   return whole + most;
 }
 
+Tensor LoraSource::load_rows(std::string_view tensor, int64_t first, int64_t count) const {
+  return loras_.touches(tensor) ? WeightSource::load_rows(tensor, first, count)
+                                : weights_.load_rows(tensor, first, count);
+}
+
 Tensor LoraSource::load(std::string_view tensor) const {
   Tensor stored = weights_.load(tensor);
   if (!loras_.touches(tensor)) return stored;

@@ -26,6 +26,11 @@ Tensor NamedCheckpoint::load_rows(std::string_view tensor, int64_t first, int64_
   return out;
 }
 
+const StoredTensor* NamedCheckpoint::find(std::string_view tensor) const {
+  const auto it = by_name_.find(tensor);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
 const StoredTensor& NamedCheckpoint::at(std::string_view tensor) const {
   const auto it = by_name_.find(tensor);
   if (it != by_name_.end()) return *it->second;

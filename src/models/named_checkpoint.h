@@ -26,6 +26,8 @@ class NamedCheckpoint : public WeightSource {
   Tensor load(std::string_view tensor) const override { return file_.load(at(tensor)); }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override;
   const Checkpoint& file() const { return file_; }
+  // Null if it is missing.
+  const StoredTensor* find(std::string_view tensor) const;
 
  private:
   const StoredTensor& at(std::string_view tensor) const;  // Error if it is missing

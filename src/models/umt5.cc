@@ -17,7 +17,7 @@
 namespace wanslim {
 namespace {
 
-constexpr float kEps = 1e-6f;
+constexpr auto kEps = static_cast<float>(kUmt5Eps);
 constexpr std::string_view kFiles[] = {"models_t5_umt5-xxl-enc-bf16.pth",
                                        "models_t5_umt5-xxl-enc-bf16.safetensors"};
 

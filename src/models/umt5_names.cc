@@ -13,7 +13,7 @@ namespace {
 using Extent = int64_t Umt5Geometry::*;
 
 struct Row {
-  std::string_view names[3];  // by Umt5Naming; of a block: behind "blocks.N."
+  std::string_view name;  // of a block: behind "blocks.N."
   TensorRole role;
   Extent out, in;  // null: no such dimension
 };
@@ -25,31 +25,21 @@ constexpr TensorRole kLinear = TensorRole::kLinearWeight, kNorm = TensorRole::kN
                      kTable = TensorRole::kEmbedding;
 
 constexpr Row kOutside[] = {
-    {{"token_embedding", "shared", "token_embd"}, kTable, kVocabulary, kDim},
-    {{"norm", "encoder.final_layer_norm", "enc.output_norm"}, kNorm, kDim, kNone},
+    {"token_embedding", kTable, kVocabulary, kDim},
+    {"norm", kNorm, kDim, kNone},
 };
 
-constexpr std::string_view kBlocks[] = {"blocks.", "encoder.block.", "enc.blk."};
-
 constexpr Row kBlock[] = {
-    {{"norm1", "layer.0.layer_norm", "attn_norm"}, kNorm, kDim, kNone},
-    {{"attn.q", "layer.0.SelfAttention.q", "attn_q"}, kLinear, kAttention, kDim},
-    {{"attn.k", "layer.0.SelfAttention.k", "attn_k"}, kLinear, kAttention, kDim},
-    {{"attn.v", "layer.0.SelfAttention.v", "attn_v"}, kLinear, kAttention, kDim},
-    {{"attn.o", "layer.0.SelfAttention.o", "attn_o"}, kLinear, kDim, kAttention},
-    {{"norm2", "layer.1.layer_norm", "ffn_norm"}, kNorm, kDim, kNone},
-    {{"ffn.gate.0", "layer.1.DenseReluDense.wi_0", "ffn_gate"}, kLinear, kFfn, kDim},
-    {{"ffn.fc1", "layer.1.DenseReluDense.wi_1", "ffn_up"}, kLinear, kFfn, kDim},
-    {{"ffn.fc2", "layer.1.DenseReluDense.wo", "ffn_down"}, kLinear, kDim, kFfn},
-    {{"pos_embedding.embedding", "layer.0.SelfAttention.relative_attention_bias", "attn_rel_b"},
-     kTable,
-     kBuckets,
-     kHeads},
+    {"norm1", kNorm, kDim, kNone},         {"attn.q", kLinear, kAttention, kDim},
+    {"attn.k", kLinear, kAttention, kDim}, {"attn.v", kLinear, kAttention, kDim},
+    {"attn.o", kLinear, kDim, kAttention}, {"norm2", kNorm, kDim, kNone},
+    {"ffn.gate.0", kLinear, kFfn, kDim},   {"ffn.fc1", kLinear, kFfn, kDim},
+    {"ffn.fc2", kLinear, kDim, kFfn},      {"pos_embedding.embedding", kTable, kBuckets, kHeads},
 };
 
 TensorSpec spec_of(const Row& row, const Umt5Geometry& geometry, int64_t block) {
   const std::string unit = block < 0 ? "" : fmt::format("blocks.{}", block);
-  const std::string layer = (block < 0 ? "" : unit + ".") + std::string(row.names[0]);
+  const std::string layer = (block < 0 ? "" : unit + ".") + std::string(row.name);
   TensorSpec spec{.name = layer + ".weight",
                   .shape = {geometry.*row.out},
                   .layer = layer,
@@ -58,30 +48,6 @@ TensorSpec spec_of(const Row& row, const Umt5Geometry& geometry, int64_t block) 
                   .block = block};
   if (row.in != kNone) spec.shape.push_back(geometry.*row.in);
   return spec;
-}
-
-// The name of a module, or of what hangs on it (".weight", ".weight_scale"), in another scheme.
-std::optional<std::string> rename(std::string_view name, size_t from, size_t to) {
-  std::string prefix;
-  std::string_view rest = name;
-  const bool in_block = name.starts_with(kBlocks[from]);
-  if (in_block) {
-    rest.remove_prefix(kBlocks[from].size());
-    const size_t dot = rest.find('.');
-    const std::string_view number = rest.substr(0, dot);
-    const bool digits =
-        std::all_of(number.begin(), number.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (dot == std::string_view::npos || number.empty() || number.size() > 6 || !digits) return std::nullopt;
-    prefix = fmt::format("{}{}.", kBlocks[to], number);
-    rest.remove_prefix(dot + 1);
-  }
-  const std::span<const Row> rows = in_block ? std::span<const Row>(kBlock) : std::span<const Row>(kOutside);
-  for (const Row& row : rows) {
-    const std::string_view module = row.names[from];
-    if (rest == module || (rest.starts_with(module) && rest[module.size()] == '.'))
-      return fmt::format("{}{}{}", prefix, row.names[to], rest.substr(module.size()));
-  }
-  return std::nullopt;
 }
 
 // Shape of a tensor with `rank` dimensions.
@@ -139,17 +105,9 @@ std::vector<TensorSpec> umt5_tensor_specs(const Umt5Geometry& geometry) {
   return out;
 }
 
-std::optional<std::string> umt5_official_name(Umt5Naming naming, std::string_view name) {
-  return rename(name, static_cast<size_t>(naming), 0);
-}
-
-std::optional<std::string> umt5_name_in(Umt5Naming naming, std::string_view official) {
-  return rename(official, 0, static_cast<size_t>(naming));
-}
-
 std::optional<Umt5Naming> detect_umt5_naming(std::span<const StoredTensor> tensors) {
   for (const Umt5Naming naming : {Umt5Naming::kOfficial, Umt5Naming::kTransformers, Umt5Naming::kGguf}) {
-    const std::string wanted = std::string(kOutside[0].names[static_cast<size_t>(naming)]) + ".weight";
+    const std::string wanted = *umt5_name_in(naming, std::string(kOutside[0].name) + ".weight");
     const bool found =
         std::any_of(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == wanted; });
     if (found) return naming;

@@ -194,26 +194,45 @@ Umt5Tokenizer::~Umt5Tokenizer() = default;
 Umt5Tokenizer::Umt5Tokenizer(Umt5Tokenizer&&) noexcept = default;
 Umt5Tokenizer& Umt5Tokenizer::operator=(Umt5Tokenizer&&) noexcept = default;
 
-Umt5Tokenizer Umt5Tokenizer::open(const Path& path) {
-  Path file = path;
-  if (std::filesystem::is_directory(path)) {
-    file = path / "tokenizer.json";
-    if (!std::filesystem::exists(file)) file = path / "spiece.model";
-    if (!std::filesystem::exists(file))
-      throw Error({.what = "the folder holds neither tokenizer.json nor spiece.model",
-                   .where = path.string(),
-                   .hint = "give the folder google/umt5-xxl of the checkpoint"});
+namespace {
+
+// `path` itself, or the file of a tokenizer in it.
+Path tokenizer_file(const Path& path) {
+  if (!std::filesystem::is_directory(path)) return path;
+  for (const char* name : {"tokenizer.json", "spiece.model"}) {
+    if (std::filesystem::exists(path / name)) return path / name;
   }
-  const std::string where = file.string();
-  const std::string bytes = read_text(file, kMaxFile);
+  throw Error({.what = "the folder holds neither tokenizer.json nor spiece.model",
+               .where = path.string(),
+               .hint = "give the folder google/umt5-xxl of the checkpoint"});
+}
+
+// Runs `read` with errors that name the file.
+template <class Read>
+auto in_file(const std::string& where, Read read) {
   try {
-    if (file.extension() == ".json") return Umt5Tokenizer(parse_tokenizer_json(bytes, where), where);
-    return Umt5Tokenizer(
-        parse_spiece_model(bytes, extra_ids_of(file.parent_path() / "tokenizer_config.json"), where), where);
+    return read();
   } catch (Error& e) {
     if (e.parts.where != where) e.parts.where = where;
     throw Error(e.parts);
   }
+}
+
+}  // namespace
+
+TokenizerSpec Umt5Tokenizer::read(const Path& path) {
+  const Path file = tokenizer_file(path);
+  const std::string where = file.string();
+  const std::string bytes = read_text(file, kMaxFile);
+  return in_file(where, [&] {
+    if (file.extension() == ".json") return parse_tokenizer_json(bytes, where);
+    return parse_spiece_model(bytes, extra_ids_of(file.parent_path() / "tokenizer_config.json"), where);
+  });
+}
+
+Umt5Tokenizer Umt5Tokenizer::open(const Path& path) {
+  const std::string where = tokenizer_file(path).string();
+  return in_file(where, [&] { return Umt5Tokenizer(read(path), where); });
 }
 
 std::vector<int32_t> Umt5Tokenizer::encode(std::string_view prompt, int limit) const {

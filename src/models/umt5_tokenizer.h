@@ -24,6 +24,8 @@ class Umt5Tokenizer {
   // A tokenizer.json, a spiece.model, or a folder: its tokenizer.json, else its spiece.model with the number
   // of extra ids from tokenizer_config.json (300 without one).
   static Umt5Tokenizer open(const Path& path);
+  // What open() reads.
+  static TokenizerSpec read(const Path& path);
   explicit Umt5Tokenizer(TokenizerSpec spec, std::string_view where = "tokenizer");
   ~Umt5Tokenizer();
   Umt5Tokenizer(Umt5Tokenizer&&) noexcept;

@@ -135,8 +135,12 @@ std::optional<ConfigText> read_config(const Checkpoint& file) {
 }
 
 WanCheckpoint open_wan(const Path& path) {
+  return open_wan(Checkpoint::open(path), path);
+}
+
+WanCheckpoint open_wan(Checkpoint file, const Path& path) {
   WanCheckpoint out;
-  out.file_ = Checkpoint::open(path);
+  out.file_ = std::move(file);
   const std::string where = path.string();
   out.match_ = match_wan(out.file_.tensors(), read_config(out.file_), where);
   require_complete(out.match_, where);

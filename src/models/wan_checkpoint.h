@@ -71,7 +71,7 @@ class WanCheckpoint : public WeightSource {
   Tensor load(std::string_view tensor) const override { return file_.load(*at(tensor).stored); }
 
  private:
-  friend WanCheckpoint open_wan(const Path& path);
+  friend WanCheckpoint open_wan(Checkpoint file, const Path& path);
   const WanTensor& at(std::string_view official) const;
 
   Checkpoint file_;
@@ -81,5 +81,7 @@ class WanCheckpoint : public WeightSource {
 
 // Opens what Checkpoint::open opens. Error if it is not a complete float Wan2.1 transformer.
 WanCheckpoint open_wan(const Path& path);
+// The same of what was opened there.
+WanCheckpoint open_wan(Checkpoint file, const Path& path);
 
 }  // namespace wanslim
