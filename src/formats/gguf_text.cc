@@ -88,6 +88,8 @@ void check_text_encoder(const FormatJob& job) {
 
 std::vector<std::pair<std::string, GgufValue>> text_encoder_metadata(const FormatJob& job) {
   std::vector<std::pair<std::string, GgufValue>> out;
+  // By it transformers tells umT5, with positions in every layer, from T5.
+  out.emplace_back("general.name", job.encoder);
   out.emplace_back(key("context_length"), kContext);
   for (const auto& [name, size] : sizes_of(job.text_encoder))
     out.emplace_back(name, static_cast<uint32_t>(size));

@@ -120,7 +120,7 @@ def gguf(root):
     bits = struct.unpack("<64H", values["blocks.1.pos_embedding.embedding.weight"])
     check(struct.unpack_from("<64I", file.bytes, offset) == tuple(b << 16 for b in bits), "relative positions, in F32")
     p = {k.replace("tokenizer.ggml.", "t.").replace("t5encoder.", "e."): v for k, v in file.pairs.items()}
-    check((p["general.architecture"], p["general.file_type"], p["general.quantization_version"]) == ("t5encoder", 7, 2), "general keys")
+    check([p[f"general.{k}"] for k in ("architecture", "name", "file_type", "quantization_version")] == ["t5encoder", "umt5-custom", 7, 2], "general keys")
     sizes = [p[f"e.{k}"] for k in ("context_length", "embedding_length", "feed_forward_length", "block_count", "vocab_size", "attention.head_count",
                                    "attention.key_length", "attention.value_length", "attention.relative_buckets_count")]
     check(sizes == [512, 128, 160, 2, 1664, 2, 64, 64, 32], f"sizes: {sizes}")
