@@ -44,6 +44,38 @@ bool same_rounded(const Tensor& stored, const Tensor& model) {
   return true;
 }
 
+// Does `stored` hold the bf16 values of the float tensor? compat stores biases of quantized layers so.
+bool same_bf16(const Tensor& stored, const Tensor& model) {
+  if (stored.dtype() != DType::kF32 || stored.shape() != model.shape()) return false;
+  for (size_t i = 0; i < static_cast<size_t>(stored.count()); ++i) {
+    if (element(stored, i) != round_bf16(element(model, i))) return false;
+  }
+  return true;
+}
+
+// A large tensor in slices of rows: a table of tokens has gigabytes.
+bool is_float_of(const WeightSource& result, const WeightSource& model, const std::string& name,
+                 Progress& progress, int64_t slice) {
+  const Shape shape = model.shape(name);
+  if (result.shape(name) != shape) return false;
+  if (shape.empty() || element_count(shape) <= slice) {
+    const Tensor weight = model.load(name), stored = result.load(name);
+    progress.advance(weight.bytes(), name);
+    return same_rounded(stored, weight) || same_bf16(stored, weight);
+  }
+  const int64_t step = std::max<int64_t>(1, slice / std::max<int64_t>(1, element_count(shape) / shape[0]));
+  bool rounded = true, bf16 = true;
+  for (int64_t first = 0; first < shape[0] && (rounded || bf16); first += step) {
+    throw_if_interrupted();
+    const int64_t count = std::min(step, shape[0] - first);
+    const Tensor weight = model.load_rows(name, first, count), stored = result.load_rows(name, first, count);
+    rounded = rounded && same_rounded(stored, weight);
+    bf16 = bf16 && same_bf16(stored, weight);
+    progress.advance(weight.bytes(), name);
+  }
+  return rounded || bf16;
+}
+
 }  // namespace
 
 LayerError weight_error(const QuantizedLinear& quantized, const Tensor& weight) {
@@ -84,7 +116,7 @@ LayerError weight_error(const QuantizedLinear& quantized, const Tensor& weight) 
 
 WeightErrors compare_weights(const WeightSource& result, const WeightSource& model,
                              const std::vector<std::string>& linears, const std::vector<std::string>& tensors,
-                             Progress& progress) {
+                             Progress& progress, int64_t slice) {
   WeightErrors errors;
   uint64_t total = 0;
   for (const std::string& name : tensors)
@@ -105,16 +137,7 @@ WeightErrors compare_weights(const WeightSource& result, const WeightSource& mod
     throw_if_interrupted();
     if (!result.has(name) || !info(result.dtype(name)).is_float || result.dtype(name) == DType::kF8E4M3)
       continue;
-    const Tensor weight = model.load(name);
-    // A quantized layer's bias may hold the bf16 value of the float one: compat stores it so.
-    const Tensor stored = result.load(name);
-    if (!same_rounded(stored, weight)) {
-      bool as_bf16 = stored.dtype() == DType::kF32 && stored.shape() == weight.shape();
-      for (size_t i = 0; as_bf16 && i < static_cast<size_t>(stored.count()); ++i)
-        as_bf16 = element(stored, i) == round_bf16(element(weight, i));
-      if (!as_bf16) errors.float_differs.push_back(name);
-    }
-    progress.advance(weight.bytes(), name);
+    if (!is_float_of(result, model, name, progress, slice)) errors.float_differs.push_back(name);
   }
   progress.finish();
   errors.total_sqnr_db = decibel(signal, noise);

@@ -24,10 +24,13 @@ struct WeightErrors {
   double total_sqnr_db = 0;
 };
 
+// Elements of a tensor that are compared together: more than any of a transformer has.
+inline constexpr int64_t kCompareSlice = int64_t{128} << 20;
+
 // Every Linear of `linears` that is quantized in `result`, and every tensor of `tensors` that is there in
-// float.
+// float; tensors of more elements than `slice` in slices of rows.
 WeightErrors compare_weights(const WeightSource& result, const WeightSource& model,
                              const std::vector<std::string>& linears, const std::vector<std::string>& tensors,
-                             Progress& progress);
+                             Progress& progress, int64_t slice = kCompareSlice);
 
 }  // namespace wanslim
