@@ -91,6 +91,8 @@ Json to_json(const VerifyReport& report, const Format& format, const WeightError
   if (!errors || errors->layers.empty()) return out;
   out["sqnr_db"] = number(errors->total_sqnr_db);
   out["worst"] = {{"layer", worst_of(*errors).layer}, {"sqnr_db", number(worst_of(*errors).sqnr_db)}};
+  out["kinds"] = Json::object();
+  for (const auto& [kind, e] : by_kind(*errors)) out["kinds"][kind] = number(e.sqnr_db);
   out["layers"] = Json::object();
   for (const LayerError& e : errors->layers) out["layers"][e.layer] = number(e.sqnr_db);
   return out;

@@ -88,6 +88,8 @@ def lightx2v(root):
                                      and not any(n.startswith("textual") for n in tensors)), "the visual tower and log_scale")
             seen = json.loads(run("verify", out, "--against", model, "--json")[0])
             check(seen["ok"] and seen["layers"].keys() == linears and seen["worst"]["sqnr_db"] > least, f"{out.name}: {seen['worst']}")
+            kinds = {".".join("*" if part.isdigit() and i < 3 else part for i, part in enumerate(layer.split("."))) for layer in linears}
+            check(seen["kinds"].keys() == kinds, f"{out.name}: the kinds of layers: {seen['kinds']}")
             known = json.loads(run("inspect", out, "--json")[0])
             check(known["format"] == "lightx2v" and known["manifest"]["variant"] == written["variant"], f"{out.name}: inspect")
     quant(TEXT_SAFE, root / "safe", "--format", "lightx2v", "--quant_type", "w8a8")
