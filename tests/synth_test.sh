@@ -33,10 +33,14 @@ done
 
 expect 0 "in 4 files" "$WANSLIM" synth tiny shards --shards 4 --seed 5 --dtype mixed --layers 1
 expect 0 "blocks: 1 here, 2 in tiny" "$WANSLIM" inspect shards
-[ "$(find shards -type f | wc -l)" = 6 ] # four shards, the index, config.json
+[ "$(find shards -type f | wc -l)" = 9 ] # four shards, the index, config.json, text encoder, VAE, tokenizer
 [ "$(stat -c %a shards/config.json)" = 640 ]
 expect 0 "in 1 file" "$WANSLIM" synth tiny again --seed 5
 cmp official/diffusion_pytorch_model.safetensors again/diffusion_pytorch_model.safetensors
+
+expect 0 "in 1 file" "$WANSLIM" synth tiny bare --parts transformer
+[ "$(find bare -type f | wc -l)" = 2 ]
+expect 2 "official names" "$WANSLIM" synth tiny x --parts all --naming diffusers
 
 expect 2 'did you mean "t2v-14B"' "$WANSLIM" synth t2v-14b x
 expect 2 'did you mean "f32"' "$WANSLIM" synth tiny x --dtype fp32

@@ -16,7 +16,7 @@ namespace wanslim {
 namespace {
 
 struct SynthArgs {
-  std::string variant, dir, dtype = "f32", naming = "official";
+  std::string variant, dir, dtype = "f32", naming = "official", parts;
   int64_t layers = 0, shards = 0, seed = 0, threads = 0;
   bool overwrite = false, json = false;
 };
@@ -31,6 +31,8 @@ void print(const SynthArgs& args, const SynthOptions& options, const SynthResult
   if (args.json) {
     Json files = Json::array();
     for (const Path& file : result.files) files.push_back(file.string());
+    Json beside = Json::array();
+    for (const Path& file : result.beside) beside.push_back(file.string());
     const Json out = {{"variant", args.variant},
                       {"layers", options.geometry.layers},
                       {"dtype", args.dtype},
@@ -39,7 +41,8 @@ void print(const SynthArgs& args, const SynthOptions& options, const SynthResult
                       {"tensors", result.tensors},
                       {"parameters", result.parameters},
                       {"bytes", result.bytes},
-                      {"files", files}};
+                      {"files", files},
+                      {"beside", beside}};
     std::printf("%s\n", out.dump(2).c_str());
     return;
   }
@@ -48,6 +51,18 @@ void print(const SynthArgs& args, const SynthOptions& options, const SynthResult
       args.dir, args.variant, options.geometry.layers, args.seed, result.tensors, result.parameters,
       human_bytes(static_cast<double>(result.bytes)), result.files.size(),
       result.files.size() == 1 ? "" : "s");
+  if (result.beside.empty()) return;
+  std::string names;
+  for (const Path& file : result.beside) names += (names.empty() ? "" : ", ") + file.filename().string();
+  fmt::print("beside it, for generate: {}, {}\n", names,
+             human_bytes(static_cast<double>(result.beside_bytes)));
+}
+
+// A small checkpoint is for trying things out, so it is whole; the other parts of a published one take 12 GB
+// and more.
+bool wants_parts(const SynthArgs& args) {
+  if (!args.parts.empty()) return args.parts == "all";
+  return args.variant == "tiny" && args.naming == "official";
 }
 
 int run_synth(const SynthArgs& args) {
@@ -58,7 +73,8 @@ int run_synth(const SynthArgs& args) {
                        .naming = naming_from_name(args.naming),
                        .shards = static_cast<int>(std::clamp<int64_t>(args.shards, -1, 1 << 20)),
                        .seed = static_cast<uint64_t>(args.seed),
-                       .overwrite = args.overwrite};
+                       .overwrite = args.overwrite,
+                       .parts = wants_parts(args)};
   if (args.layers != 0) options.geometry = with_layers(options.geometry, args.layers);
   const SynthResult result = write_synth(args.dir, options, terminal);
   print(args, options, result);
@@ -76,6 +92,9 @@ std::function<int()> setup_synth(Options& options) {
       .choice("--naming", args->naming, {"official", "diffusers", "comfyui"}, "how the tensors are called")
       .integer("--shards", args->shards, "files to split into, 0: each below 10 GB")
       .integer("--seed", args->seed, "other weights for another number")
+      .choice("--parts", args->parts, {"all", "transformer"},
+              "with text encoder, tokenizer, VAE and image encoder, as generate needs them; left out: all of "
+              "tiny, only the transformer of the others")
       .flag("--overwrite", args->overwrite, "replace the checkpoint that is in DIR")
       .integer("--threads", args->threads, "threads, 0: all cores")
       .flag("--json", args->json, "what was written as JSON");

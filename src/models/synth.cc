@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "io/safetensors.h"
 #include "kernels/convert.h"
+#include "models/synth_parts.h"
 #include "models/synth_values.h"
 #include "models/wan_config.h"
 #include "models/wan_geometry.h"
@@ -168,15 +169,21 @@ void write_piece(const Piece& piece, uint64_t seed, std::vector<float>& values,
   piece.file->start_writeback(piece.offset, bytes.size());
 }
 
+bool is_part(std::string_view name) {
+  return name == "models_t5_umt5-xxl-enc-bf16.safetensors" || name == "Wan2.1_VAE.safetensors" ||
+         name == "models_clip.safetensors";
+}
+
 bool is_ours(const std::string& name) {
-  return name == "config.json" || name == fmt::format("{}.safetensors.index.json", kStem) ||
+  return name == "config.json" || is_part(name) || name == fmt::format("{}.safetensors.index.json", kStem) ||
          (name.ends_with(".safetensors") && (name.starts_with(kStem) || name.starts_with(kComfyStem)));
 }
 
 // What a run that was killed leaves behind.
 bool is_unfinished(const std::string& name) {
-  return name.ends_with(kUnfinished) &&
-         (name.starts_with("." + std::string(kStem)) || name.starts_with("." + std::string(kComfyStem)));
+  if (!name.starts_with(".") || !name.ends_with(kUnfinished)) return false;
+  const std::string_view whole = std::string_view(name).substr(1, name.size() - 1 - kUnfinished.size());
+  return whole.starts_with(kStem) || whole.starts_with(kComfyStem) || is_part(whole);
 }
 
 // Makes the folder. Error if something is there that the new files would replace or mix with.
@@ -207,6 +214,28 @@ std::vector<Path> prepare_folder(const Path& folder, bool overwrite) {
   }
   if (error) throw system_error("cannot list the folder", folder.string(), error.value());
   return old;
+}
+
+std::vector<PendingFile> plan_parts(const Path& folder, const SynthOptions& o) {
+  std::vector<PendingFile> files;
+  if (!o.parts) return files;
+  if (o.naming != Naming::kOfficial) {
+    throw Error({.what = "the parts beside the transformer have the official names and folders alone",
+                 .hint = "leave --naming out, or give --parts transformer",
+                 .kind = Error::Kind::kUsage});
+  }
+  for (SynthPart& part : synth_parts(o.geometry)) {
+    std::vector<Item> items;
+    for (TensorSpec& spec : part.tensors) {
+      Item item{.spec = {}, .name = spec.name, .dtype = part.dtype};
+      item.bytes = static_cast<uint64_t>(element_count(spec.shape)) * size_of(item.dtype);
+      item.spec = std::move(spec);
+      items.push_back(std::move(item));
+    }
+    CHECK(is_part(part.file));
+    files.emplace_back(folder, part.file, std::move(items));
+  }
+  return files;
 }
 
 std::vector<PendingFile> plan_files(const Path& folder, const SynthOptions& o) {
@@ -249,7 +278,7 @@ void check_derivable(const SynthOptions& o) {
                .kind = Error::Kind::kUsage});
 }
 
-std::string index_text(const std::vector<PendingFile>& files) {
+std::string index_text(std::span<const PendingFile> files) {
   uint64_t total = 0;
   std::map<std::string, std::string> map;
   for (const PendingFile& file : files) {
@@ -308,33 +337,44 @@ WanGeometry with_layers(WanGeometry g, int64_t layers) {
 SynthResult write_synth(const Path& folder, const SynthOptions& o, Progress& progress) {
   if (o.naming == Naming::kComfyUi) check_derivable(o);
   std::vector<PendingFile> files = plan_files(folder, o);
+  const size_t shards = files.size();
+  for (PendingFile& part : plan_parts(folder, o)) files.push_back(std::move(part));
   SynthResult result;
-  for (const PendingFile& file : files) {
-    result.files.push_back(file.path());
+  uint64_t weights = 0;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const PendingFile& file = files[i];
+    for (const Item& item : file.items()) weights += item.bytes;
+    (i < shards ? result.files : result.beside).push_back(file.path());
+    (i < shards ? result.bytes : result.beside_bytes) += file.bytes();
+    if (i >= shards) continue;
     result.tensors += file.items().size();
-    result.bytes += file.bytes();
     for (const Item& item : file.items()) result.parameters += element_count(item.spec.shape);
   }
   const std::vector<Path> old = prepare_folder(folder, o.overwrite);
-  if (const uint64_t free = free_space(folder); free < result.bytes) {
-    throw Error(
-        {.what = fmt::format("the checkpoint needs {} bytes, the disk has {} free", result.bytes, free),
-         .where = folder.string(),
-         .hint = "make room, or ask for fewer --layers or a smaller --dtype",
-         .kind = Error::Kind::kSystem});
+  const uint64_t needed = result.bytes + result.beside_bytes;
+  if (const uint64_t free = free_space(folder); free < needed) {
+    throw Error({.what = fmt::format("the checkpoint needs {} bytes, the disk has {} free", needed, free),
+                 .where = folder.string(),
+                 .hint = "make room, or ask for fewer --layers or a smaller --dtype",
+                 .kind = Error::Kind::kSystem});
   }
-  uint64_t weights = 0;
-  for (const PendingFile& file : files)
-    for (const Item& item : file.items()) weights += item.bytes;
   progress.start("synth", weights);
   write_weights(files, o.seed, progress);
   for (const Path& path : old) remove_file(path);
   for (PendingFile& file : files) file.keep();
-  if (files.size() > 1)
-    write_file_atomic(folder / fmt::format("{}.safetensors.index.json", kStem), index_text(files));
+  if (shards > 1) {
+    write_file_atomic(folder / fmt::format("{}.safetensors.index.json", kStem),
+                      index_text(std::span(files).first(shards)));
+  }
   if (o.naming == Naming::kOfficial) write_file_atomic(folder / "config.json", config_json_text(o.geometry));
   if (o.naming == Naming::kDiffusers)
     write_file_atomic(folder / "config.json", diffusers_config_json_text(o.geometry));
+  if (o.parts) {
+    const Path tokenizer = folder / kSynthTokenizer;
+    std::filesystem::create_directories(tokenizer.parent_path());
+    write_file_atomic(tokenizer, synth_tokenizer_text());
+    result.beside.push_back(tokenizer);
+  }
   sync_folder(folder);
   progress.finish();
   return result;

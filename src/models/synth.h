@@ -27,6 +27,7 @@ struct SynthOptions {
   int shards = 0;  // files to split into; 0: as many as keep each below 10 GB, as published
   uint64_t seed = 0;
   bool overwrite = false;  // replace the checkpoint that is in the folder
+  bool parts = false;      // what `generate` needs beside the transformer too (synth_parts.h)
 };
 
 // The geometry with another number of blocks, 1 to 1024; VACE blocks whose base block is gone go with it.
@@ -37,6 +38,8 @@ struct SynthResult {
   int64_t parameters = 0;
   size_t tensors = 0;
   uint64_t bytes = 0;
+  std::vector<Path> beside;  // files of the other parts; not in the numbers above
+  uint64_t beside_bytes = 0;
 };
 
 // Writes the checkpoint into `folder`, which is made. Memory is bounded by a few MB for each thread. Files

@@ -172,6 +172,18 @@ def quantized(root, models):
     check(items[0]["total"]["psnr_db"] > 20, "compare takes the pair")
 
 
+def synthetic(root):
+    """From nothing to a comparison: a made-up checkpoint has all that a prompt needs."""
+    run("synth", "tiny", root / "made_up")
+    quant(root / "made_up", root / "made_up_w8a8", "--quant_type", "w8a8")
+    asked = ("--task", "t2v-1.3B", "--prompt", "a white cat, 静止", "--size", "32*48", "--frame_num", 5, "--sample_steps", 3,
+             "--base_seed", 1)
+    generate(root / "made_up", root / "float.mp4", *asked)
+    generate(root / "made_up", root / "codes.mp4", *asked, "--quantized", root / "made_up_w8a8")
+    item = json.loads(run("compare", root / "float.mp4", root / "codes.mp4", "--json")[0])["items"][0]
+    check(item["frames"] == 5 and 10 < item["total"]["psnr_db"] < 60, f"the pair is compared: {item['total']}")
+
+
 def refusals(root, models):
     t2v = ("--task", "t2v-1.3B", "--prompt", "a cat")
     new = root / "new.gif"
@@ -217,5 +229,6 @@ with temporary() as folder:
     merged(folder, whole)
     resuming(folder, whole)
     quantized(folder, whole)
+    synthetic(folder)
     refusals(folder, whole)
 report("generate")
