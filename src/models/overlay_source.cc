@@ -15,17 +15,21 @@ std::shared_ptr<const WeightSource> overlay(std::shared_ptr<const WeightSource> 
                  .where = std::string(where),
                  .hint = "the folder was made from another model"}};
   };
-  size_t found = 0;
+  std::string first;
   for (const TensorSpec& spec : tensor_specs(geometry)) {
     if (!spec.is_linear_weight() || !quantized->has(spec.name)) continue;
-    ++found;
+    if (first.empty()) first = spec.layer;
     const Shape got = quantized->shape(spec.name);
-    if (got.empty() || got[0] != spec.shape[0]) {
+    // Formats that put two int4 codes of a column into a byte have half the rows.
+    const int64_t codes = size_of(quantized->dtype(spec.name)) == 1 ? 2 : 1;
+    if (got.empty() || (got[0] != spec.shape[0] && got[0] * codes != spec.shape[0])) {
       refuse("\"" + spec.name + "\" is " + to_string(got) + ", the model's " + to_string(spec.shape));
     }
   }
-  if (found == 0) refuse("holds no weight of a Wan2.1 transformer");
-  return std::make_shared<OverlaySource>(std::move(model), std::move(quantized));
+  if (first.empty()) refuse("holds no weight of a Wan2.1 transformer");
+  auto both = std::make_shared<OverlaySource>(std::move(model), std::move(quantized));
+  both->load_quantized(first);  // one Linear is looked at as a whole, before anything runs
+  return both;
 }
 
 std::optional<QuantizedLinear> OverlaySource::load_quantized(std::string_view layer) const {
