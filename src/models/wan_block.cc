@@ -164,7 +164,8 @@ void WanBlock::feed_forward(RowBuffer& x, const std::vector<float>& e, const Wan
                             WanWorkspace& work) const {
   const LayerNorm norm{.eps = eps_, .scale = e.data() + 4 * dim_, .shift = e.data() + 3 * dim_};
   // A tap sees whole inputs, so it gets all rows at once.
-  const int64_t step = call.pass.tap != nullptr ? x.count() : kFeedForwardRows;
+  const bool whole = call.pass.tap != nullptr || ffn0_.needs_all_rows() || ffn2_.needs_all_rows();
+  const int64_t step = whole ? x.count() : kFeedForwardRows;
   for (int64_t first = 0; first < x.count(); first += step) {
     const int64_t rows = std::min(step, x.count() - first);
     normalize(x.view().slice(first, rows), norm, dtype_of(compute_), work.normed);

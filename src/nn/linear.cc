@@ -110,6 +110,10 @@ void Linear::run(const Rows& x, const LinearTarget& target, const Pass& pass) co
   gemm_bf16(x.bf16(), x.count, weight_, epilogue);
 }
 
+bool Linear::needs_all_rows() const {
+  return quantized_ && quantized_->needs_all_rows();
+}
+
 size_t Linear::bytes() const {
   return weight_.bytes() + bias_.size() * sizeof(float) + (quantized_ ? quantized_->bytes() : 0);
 }

@@ -51,6 +51,9 @@ class Linear {
   // x: rows of `in` in the dtype of the compute mode.
   void forward(const Rows& x, const LinearTarget& target, const Pass& pass = {}) const;
 
+  // Its result depends on which rows come together: see QuantLinear.
+  bool needs_all_rows() const;
+
   const std::string& name() const { return name_; }
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

@@ -258,6 +258,32 @@ TEST(QuantLinear, OtherSchemesStayNearTheDequantizedWeight) {
   expect_near(std::move(q), 0.25);
 }
 
+// The largest of all rows decides, also of rows that are far away.
+TEST(QuantLinear, Nvfp4ScaleIsThatOfAllRows) {
+  constexpr int64_t kMany = 1500;
+  TestNumbers numbers(12);
+  QuantizedLinear q{
+      .name = "layer",
+      .scheme = {Encoding::kNvFp4, Granularity::kBlock, Encoding::kNvFp4, Granularity::kBlock, 16}};
+  q.weight = Tensor(DType::kU8, {kOut, kIn / 2});
+  for (std::byte& b : q.weight.raw()) b = static_cast<std::byte>(numbers.bits() >> 24);
+  q.scale = Tensor(DType::kF8E4M3, {kOut, kIn / 16});
+  for (std::byte& b : q.scale.raw()) b = static_cast<std::byte>(float_to_e4m3(numbers.uniform() * 400));
+  q.dual_scale = tensor_of(std::vector<float>{0.01f}, {1});
+  q.bias = tensor_of(numbers.floats(kOut), {kOut});
+  const Linear linear = load(q, Compute::kF32);
+  EXPECT_TRUE(linear.needs_all_rows());
+
+  std::vector<float> x = numbers.floats(kMany * kIn);
+  for (int64_t i = 0; i < (kMany - 1) * kIn; ++i) x[static_cast<size_t>(i)] *= 0.01f;
+  std::vector<float> turned(x.end() - kIn, x.end());  // the large row first
+  turned.insert(turned.end(), x.begin(), x.end() - kIn);
+  std::vector<float> y(static_cast<size_t>(kMany * kOut)), z = y;
+  linear.forward({DType::kF32, x.data(), kMany, kIn}, {.f32 = y.data()});
+  linear.forward({DType::kF32, turned.data(), kMany, kIn}, {.f32 = z.data()});
+  EXPECT_TRUE(std::equal(y.begin(), y.end() - kOut, z.begin() + kOut));
+}
+
 TEST(QuantLinear, RefusesWhatNothingExecutes) {
   const Problem p(11);
   QuantizedLinear q = int8_linear(p, Encoding::kQ4_K, Granularity::kToken);

@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "kernels/act_quant.h"
 #include "kernels/convert.h"
+#include "kernels/round.h"
 #include "tensor/dequantize.h"
 #include "tensor/half.h"
 
@@ -136,6 +137,7 @@ void QuantLinear::set_up_static(const QuantizedLinear& q) {
 
 void QuantLinear::forward(const Rows& x, const Epilogue& target, int64_t step) const {
   RowBuffer rows;
+  const float whole = needs_all_rows() ? whole_scale(x, rows) : 0.0f;
   for (int64_t first = 0; first < x.count; first += kChunk) {
     const Rows chunk = x.slice(first, std::min(kChunk, x.count - first));
     prepare(chunk, rows);
@@ -143,11 +145,25 @@ void QuantLinear::forward(const Rows& x, const Epilogue& target, int64_t step) c
     if (here.bf16 != nullptr) here.bf16 += first * out_;
     if (here.f32 != nullptr) here.f32 += first * out_;
     if (lora_down_.empty()) {
-      multiply(rows, here, step);
+      multiply(rows, here, step, whole);
     } else {
-      forward_low_rank(chunk, rows, here, step);
+      forward_low_rank(chunk, rows, here, step, whole);
     }
   }
+}
+
+bool QuantLinear::needs_all_rows() const {
+  return scheme_.activation == Encoding::kNvFp4 && act_scale_.empty();
+}
+
+float QuantLinear::whole_scale(const Rows& x, RowBuffer& rows) const {
+  float most = 0;
+  for (int64_t first = 0; first < x.count; first += kChunk) {
+    prepare(x.slice(first, std::min(kChunk, x.count - first)), rows);
+    const float here = absmax({rows.f32(), static_cast<size_t>(rows.count() * in_)});
+    if (!(here <= most)) most = here;
+  }
+  return nvfp4_global(&most, 1, 1);
 }
 
 void QuantLinear::prepare(const Rows& x, RowBuffer& rows) const {
@@ -163,11 +179,11 @@ void QuantLinear::prepare(const Rows& x, RowBuffer& rows) const {
   });
 }
 
-void QuantLinear::multiply(RowBuffer& rows, Epilogue epilogue, int64_t step) const {
+void QuantLinear::multiply(RowBuffer& rows, Epilogue epilogue, int64_t step, float whole) const {
   epilogue.bias = bias_.empty() ? nullptr : bias_.data();
   if (product_ == Product::kInteger) return multiply_integer(rows, epilogue, step);
   std::vector<float> scales;
-  round_activation(rows, scales);
+  round_activation(rows, whole, scales);
   const std::vector<float> ones(scales.empty() ? 0 : static_cast<size_t>(out_), 1.0f);
   if (!scales.empty()) {
     epilogue.row_scale = scales.data();
@@ -205,7 +221,7 @@ void QuantLinear::multiply_integer(const RowBuffer& rows, Epilogue epilogue, int
   gemm_s8(code, count, weight_, epilogue);
 }
 
-void QuantLinear::round_activation(RowBuffer& rows, std::vector<float>& scales) const {
+void QuantLinear::round_activation(RowBuffer& rows, float whole, std::vector<float>& scales) const {
   float* x = rows.f32();
   const int64_t count = rows.count();
   const auto all = [&](float value) { scales.assign(static_cast<size_t>(count), value); };
@@ -232,7 +248,7 @@ void QuantLinear::round_activation(RowBuffer& rows, std::vector<float>& scales) 
     case Encoding::kMxFp4:
       return round_mx(x, count, in_, MxElement::kE2M1);
     case Encoding::kNvFp4:
-      all(act_scale_.empty() ? nvfp4_global(x, count, in_) : act_scale_[0]);
+      all(act_scale_.empty() ? whole : act_scale_[0]);
       return round_nvfp4(x, count, in_, scales[0]);
     default:
       return;
@@ -241,10 +257,10 @@ void QuantLinear::round_activation(RowBuffer& rows, std::vector<float>& scales) 
 
 // Both products as float sums, then what the epilogue would have done. down * x is in the dtype of the
 // compute mode.
-void QuantLinear::forward_low_rank(const Rows& x, RowBuffer& rows, const Epilogue& target,
-                                   int64_t step) const {
+void QuantLinear::forward_low_rank(const Rows& x, RowBuffer& rows, const Epilogue& target, int64_t step,
+                                   float whole) const {
   RowBuffer low(dtype_of(compute_), x.count, lora_down_.n), sums(DType::kF32, x.count, out_);
-  multiply(rows, {.f32 = sums.f32()}, step);
+  multiply(rows, {.f32 = sums.f32()}, step, whole);
   if (compute_ == Compute::kF32) {
     gemm_f32(x.f32(), x.count, lora_down_, {.f32 = low.f32()});
     gemm_f32(low.f32(), x.count, lora_up_, {.f32 = sums.f32(), .add = true});

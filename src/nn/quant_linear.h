@@ -29,6 +29,9 @@ class QuantLinear {
   // sampling step.
   void forward(const Rows& x, const Epilogue& target, int64_t step) const;
 
+  // A scale of the activation is taken from all rows of a call: they must not be cut into several calls.
+  bool needs_all_rows() const;
+
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
   size_t bytes() const;
@@ -40,10 +43,13 @@ class QuantLinear {
   void set_up_static(const QuantizedLinear& codes);
   // [rows, in] float: smoothed and rotated input.
   void prepare(const Rows& x, RowBuffer& rows) const;
-  void multiply(RowBuffer& rows, Epilogue epilogue, int64_t step) const;
+  // The NVFP4 scale of all rows; 0 where none is needed.
+  float whole_scale(const Rows& x, RowBuffer& rows) const;
+  void multiply(RowBuffer& rows, Epilogue epilogue, int64_t step, float whole) const;
   void multiply_integer(const RowBuffer& rows, Epilogue epilogue, int64_t step) const;
-  void round_activation(RowBuffer& rows, std::vector<float>& scales) const;
-  void forward_low_rank(const Rows& x, RowBuffer& rows, const Epilogue& target, int64_t step) const;
+  void round_activation(RowBuffer& rows, float whole, std::vector<float>& scales) const;
+  void forward_low_rank(const Rows& x, RowBuffer& rows, const Epilogue& target, int64_t step,
+                        float whole) const;
 
   std::string name_;
   Compute compute_;
