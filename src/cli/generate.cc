@@ -10,10 +10,12 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/profile.h"
 #include "base/threads.h"
 #include "cli/commands.h"
 #include "cli/generate_state.h"
 #include "cli/lora_option.h"
+#include "cli/profile_report.h"
 #include "cli/terminal.h"
 #include "io/media.h"
 #include "io/tensor_file.h"
@@ -116,6 +118,7 @@ void print_result(const GenerateRun& run, const GeneratePlan& plan, double sampl
     json["seconds_per_step"] = per_step;
     json["decoding_seconds"] = decoding;
     json["peak_memory"] = peak_memory();
+    if (run.args.profile) json["profile"] = profile_json();
     std::printf("%s\n", json.dump(2).c_str());
     return;
   }
@@ -124,6 +127,7 @@ void print_result(const GenerateRun& run, const GeneratePlan& plan, double sampl
       "peak memory {}\n",
       run.args.save_file, run.frames, run.frames == 1 ? "" : "s", run.pixels.width, run.pixels.height,
       run.seed, sampling, decoding, human_bytes(static_cast<double>(peak_memory())));
+  if (run.args.profile) fmt::print("{}\n", profile_text());
 }
 
 // A file that stands there is kept: it must be what an unfinished run of the same settings wrote.
@@ -156,6 +160,7 @@ int run_generate(const GenerateArgs& args) {
     return 0;
   }
   terminal.info(to_text(run, plan));
+  if (args.profile) Profile::start();
   DenoiseState state = saved ? std::move(*saved) : DenoiseState{.latent = starting_noise(run)};
   const Stopwatch sampling;
   sample(run, plan, state, terminal);
@@ -228,6 +233,7 @@ std::function<int()> setup_generate(Options& options) {
   options.choice("--compute", args->compute, {"f32", "bf16"}, "float, or mixed precision as official")
       .text("--memory", args->memory, "limit such as 4GB: blocks that do not fit are streamed from the disk")
       .flag("--dry_run", args->dry_run, "show the plan and stop")
+      .flag("--profile", args->profile, "show where the time went, by kind of work")
       .flag("--json", args->json, "plan and times as JSON")
       .integer("--threads", args->threads, "threads, 0: all cores")
       .text("--offload_model", args->offload_model, "of the official script; means nothing here")

@@ -38,7 +38,7 @@ struct GenerateArgs {
   std::string solver = "unipc";
   int64_t base_seed = -1, threads = 0;
   double vace_scale = 1;
-  bool resume = false, overwrite = false, dry_run = false, json = false, t5_cpu = false;
+  bool resume = false, overwrite = false, dry_run = false, json = false, t5_cpu = false, profile = false;
 };
 
 // A file of weights and what is needed of it before work starts; weights are read when their turn comes.

@@ -10,9 +10,11 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/profile.h"
 #include "base/spelling.h"
 #include "base/threads.h"
 #include "cli/commands.h"
+#include "cli/profile_report.h"
 #include "cli/terminal.h"
 
 namespace wanslim {
@@ -54,7 +56,9 @@ int run_module(const ModuleArgs& args) {
   }
   Terminal terminal;
   set_threads(static_cast<int>(args.threads));
+  if (args.profile) Profile::start();
   ModuleResult result = module.run(args, terminal);
+  if (args.profile) result.facts["profile"] = profile_json();
   std::vector<double> sorted = result.seconds;
   std::sort(sorted.begin(), sorted.end());
   const double median = sorted.empty() ? 0 : sorted[sorted.size() / 2];
@@ -64,6 +68,7 @@ int run_module(const ModuleArgs& args) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     fmt::print("{}: {} written, {:.4g} s per forward\n", args.name, args.out, median);
+    if (args.profile) fmt::print("{}\n", profile_text());
   }
   return 0;
 }
@@ -101,6 +106,7 @@ std::function<int()> setup_module(Options& options) {
       .number("--vace_scale", args->vace_scale, "weight of VACE hints")
       .integer("--repeat", args->repeat, "forwards to run, for timing")
       .integer("--threads", args->threads, "threads, 0: all cores")
+      .flag("--profile", args->profile, "show where the time went, by kind of work")
       .flag("--json", args->json, "times and facts as JSON");
   return [args] { return run_module(*args); };
 }

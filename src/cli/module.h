@@ -18,7 +18,7 @@ struct ModuleArgs {
   int64_t repeat = 1, threads = 0;
   std::string memory;  // "4GB"; empty: no limit
   double vace_scale = 1.0;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 struct ModuleResult {

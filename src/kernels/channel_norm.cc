@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/profile.h"
 #include "base/threads.h"
 #include "tensor/half.h"
 
@@ -104,6 +105,7 @@ HWY_EXPORT(norm_bf16);
 
 bool channel_norm(std::span<const float> pixels, std::span<const float> gamma, bool silu, DType dtype,
                   void* out) {
+  const Timed timed("norms, modulation, rotation");
   const size_t channels = gamma.size();
   CHECK(channels > 0 && pixels.size() % channels == 0);
   const int64_t count = static_cast<int64_t>(pixels.size() / channels);

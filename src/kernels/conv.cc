@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/profile.h"
 #include "base/threads.h"
 #include "kernels/scratch.h"
 #include "kernels/winograd.h"
@@ -154,6 +155,11 @@ void Conv::pack_winograd(std::span<const float> weight) {
 
 void Conv::run(std::span<const void* const> inputs, int64_t height, int64_t width,
                std::span<float* const> outputs, std::span<const float* const> adds) const {
+  // As a plain sum would take them; Winograd needs fewer.
+  const double taps = static_cast<double>(spec_.in * spec_.frames * spec_.height * spec_.width);
+  const Timed timed("convolution", 2 * taps * static_cast<double>(spec_.out) *
+                                       static_cast<double>(out_height(height) * out_width(width)) *
+                                       static_cast<double>(outputs.size()));
   CHECK(inputs.size() == outputs.size() + static_cast<size_t>(spec_.frames) - 1 && !outputs.empty());
   CHECK(adds.empty() || adds.size() == outputs.size());
   CHECK(inputs[static_cast<size_t>(spec_.frames) - 1] != nullptr);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/profile.h"
+
 namespace wanslim {
 
 BlockStore::BlockStore(int64_t count, Load load, uint64_t budget)
@@ -24,6 +26,7 @@ std::shared_ptr<const WanBlock> BlockStore::get(int64_t unit) {
 
 std::shared_ptr<const WanBlock> BlockStore::take(int64_t unit) {
   if (next_.valid()) {
+    const Timed timed("waiting for blocks");
     const bool wanted = next_unit_ == unit;
     std::shared_ptr<const WanBlock> block = next_.get();
     if (wanted) return block;

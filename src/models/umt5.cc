@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/portable_math.h"
+#include "base/profile.h"
 #include "kernels/convert.h"
 #include "kernels/norm.h"
 #include "models/float_weights.h"
@@ -34,6 +35,7 @@ void show(const Pass& pass, int64_t block, std::string_view module, const Rows& 
 }
 
 void norm_rows(const Rows& x, const std::vector<float>& weight, RowBuffer& y) {
+  const Timed timed("norms, modulation, rotation");
   y.resize(x.dtype, x.count, x.width);
   const RmsNorm norm{.eps = kEps, .weight = weight.data(), .round = x.dtype == DType::kBF16};
   if (x.dtype == DType::kF32) {
@@ -94,6 +96,7 @@ Umt5Encoder::~Umt5Encoder() = default;
 Umt5Encoder::Umt5Encoder(Umt5Encoder&&) noexcept = default;
 
 Umt5Encoder::Block Umt5Encoder::load_block(int64_t index) const {
+  const Timed timed("reading and packing of blocks");
   const std::string prefix = fmt::format("blocks.{}.", index);
   const auto linear = [&](const char* name) {
     return Linear::load(weights_, prefix + name, options_.compute);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/portable_math.h"
+#include "base/profile.h"
 #include "base/threads.h"
 #include "kernels/activation.h"
 #include "kernels/convert.h"
@@ -88,6 +89,7 @@ void attend_head_bf16(const uint16_t* q, const uint16_t* k, const uint16_t* v, c
 }  // namespace
 
 void umt5_add(RowBuffer& x, const Rows& y) {
+  const Timed timed("text encoder, gates and sums");
   const int64_t count = x.count() * x.width();
   CHECK(y.dtype == x.dtype() && y.count * y.width == count);
   parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
@@ -101,6 +103,7 @@ void umt5_add(RowBuffer& x, const Rows& y) {
 }
 
 void umt5_gate(RowBuffer& y, const Rows& gate) {
+  const Timed timed("text encoder, gates and sums");
   const int64_t count = y.count() * y.width();
   CHECK(gate.dtype == y.dtype() && gate.count * gate.width == count);
   parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
@@ -118,6 +121,7 @@ void umt5_gate(RowBuffer& y, const Rows& gate) {
 
 void umt5_attention(const Rows& q, const Rows& k, const Rows& v, int64_t heads, std::span<const float> bias,
                     RowBuffer& out, int64_t first) {
+  const Timed timed("attention", 4.0 * static_cast<double>(q.count * q.count) * static_cast<double>(q.width));
   const int64_t width = q.width / heads, span = 2 * q.count - 1;
   CHECK(k.count == q.count && v.count == q.count && out.width() == q.width);
   CHECK(static_cast<int64_t>(bias.size()) == heads * span);

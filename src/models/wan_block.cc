@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/profile.h"
 #include "base/threads.h"
 #include "tensor/half.h"
 
@@ -33,6 +34,7 @@ size_t WanWorkspace::bytes() const {
 
 WanBlock WanBlock::load(const WeightSource& source, const std::string& path, const WanGeometry& geometry,
                         Compute compute) {
+  const Timed timed("reading and packing of blocks");
   WanBlock b;
   b.path_ = path, b.compute_ = compute, b.dim_ = geometry.dim, b.heads_ = geometry.heads;
   b.eps_ = static_cast<float>(geometry.eps);

@@ -3,9 +3,12 @@
 
 #include <cmath>
 
+#include "base/profile.h"
+
 namespace wanslim {
 
 PackedKeys make_keys(const Rows& k, const Rows& v, int64_t heads, int64_t last_count) {
+  const Timed timed("attention, packing of keys");
   CHECK(k.dtype == v.dtype && k.count == v.count && k.width == v.width && k.width % heads == 0);
   const size_t size = static_cast<size_t>(k.count * k.width);
   const int64_t head_dim = k.width / heads;
@@ -17,6 +20,8 @@ PackedKeys make_keys(const Rows& k, const Rows& v, int64_t heads, int64_t last_c
 }
 
 void attend(RowBuffer& q, const PackedKeys& keys) {
+  const Timed timed("attention",
+                    4.0 * static_cast<double>(q.count() * keys.keys) * static_cast<double>(q.width()));
   CHECK(q.width() == keys.heads * keys.head_dim);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(keys.head_dim)));
   if (q.dtype() == DType::kF32) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/profile.h"
 #include "base/threads.h"
 #include "kernels/convert.h"
 #include "nn/quant_linear.h"
@@ -98,6 +99,9 @@ void Linear::forward(const Rows& x, const LinearTarget& target, const Pass& pass
 }
 
 void Linear::run(const Rows& x, const LinearTarget& target, const Pass& pass) const {
+  const char* kind = compute_ == Compute::kF32 ? "Linear, float" : "Linear, bf16";
+  if (quantized_) kind = quantized_->is_integer() ? "Linear, integer codes" : "Linear, dequantized codes";
+  const Timed timed(kind, 2.0 * static_cast<double>(x.count) * static_cast<double>(in_ * out_));
   Epilogue epilogue{.bias = bias_.empty() ? nullptr : bias_.data(),
                     .round = compute_ == Compute::kBF16,
                     .activation = target.activation,

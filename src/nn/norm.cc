@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "base/profile.h"
+
 namespace wanslim {
 
 std::vector<float> load_parameter(const WeightSource& source, std::string_view tensor, int64_t count) {
@@ -21,6 +23,7 @@ NormParameters NormParameters::load(const WeightSource& source, std::string_view
 }
 
 void normalize(const Rows& x, const LayerNorm& norm, DType dtype, RowBuffer& y) {
+  const Timed timed("norms, modulation, rotation");
   y.resize(dtype, x.count, x.width);
   if (dtype == DType::kF32) {
     layer_norm(x.f32(), x.count, x.width, norm, y.f32());
@@ -30,6 +33,7 @@ void normalize(const Rows& x, const LayerNorm& norm, DType dtype, RowBuffer& y) 
 }
 
 void normalize_rms(RowBuffer& x, const RmsNorm& norm) {
+  const Timed timed("norms, modulation, rotation");
   if (x.dtype() == DType::kF32) {
     rms_norm(x.f32(), x.count(), x.width(), norm, x.f32());
   } else {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/profile.h"
 #include "base/threads.h"
 #include "kernels/act_quant.h"
 #include "kernels/convert.h"
@@ -167,6 +168,7 @@ float QuantLinear::whole_scale(const Rows& x, RowBuffer& rows) const {
 }
 
 void QuantLinear::prepare(const Rows& x, RowBuffer& rows) const {
+  const Timed timed("rounding of activations");
   convert_rows(x, rows, DType::kF32);
   if (smooth_.empty() && hadamard_group_ == 0) return;
   parallel_for(x.count, 8, [&](int64_t begin, int64_t end) {
@@ -222,6 +224,7 @@ void QuantLinear::multiply_integer(const RowBuffer& rows, Epilogue epilogue, int
 }
 
 void QuantLinear::round_activation(RowBuffer& rows, float whole, std::vector<float>& scales) const {
+  const Timed timed("rounding of activations");
   float* x = rows.f32();
   const int64_t count = rows.count();
   const auto all = [&](float value) { scales.assign(static_cast<size_t>(count), value); };

@@ -31,6 +31,8 @@ class QuantLinear {
 
   // A scale of the activation is taken from all rows of a call: they must not be cut into several calls.
   bool needs_all_rows() const;
+  // Codes are multiplied with codes.
+  bool is_integer() const { return product_ == Product::kInteger; }
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

@@ -32,6 +32,10 @@ with temporary() as folder:
     for more in (("--threads", 1), ("--threads", 3), ("--memory", "140MB"), ("--repeat", 2)):
         module(model, case, out, *more)
         check(out.read_bytes() == plain, f"the same bytes with {more}")
+    profile = json.loads(module(model, case, out, "--profile", "--json")[0])["profile"]
+    kinds = {row["kind"]: row for row in profile}
+    check(kinds["Linear, bf16"]["gflops_per_second"] > 0 and kinds["attention"]["calls"] == 4, f"time by kind of work: {profile}")
+    check("together" in module(model, case, out, "--profile")[0], "as a table")
     error = module(model, case, out, "--memory", "1MB", status=2)[1]
     check("--memory" in error and "GB" in error, "says how much memory is needed")
 
