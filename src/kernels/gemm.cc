@@ -59,7 +59,9 @@ Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWe
   const int64_t pieces = (weight.k + deepest - 1) / deepest;
   Blocking b;
   b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
-  b.m = 96;
+  // Strips of a block stay in the second cache. As many blocks for each thread.
+  const int64_t most = kernel.expand ? 144 : 96, blocks = round_up((rows + most - 1) / most, threads());
+  b.m = std::min(most, round_up((rows + blocks - 1) / blocks, kernel.rows));
   b.n = round_up(weight.n, kPanel);
   if (pieces > 1) b.n = std::min<int64_t>(b.n, 1024);
   const int64_t wanted = 3 * threads();
@@ -95,8 +97,11 @@ void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
   const int64_t tile_bytes = rows * kPanel * 4;
   const bool single = t.blocking.k >= t.weight.k;  // then one panel of tiles is enough
   const int64_t tiles = strips * (single ? 1 : p1 - p0);
-  std::byte* scratch = thread_scratch(static_cast<size_t>(strips * strip_words * 4 + tiles * tile_bytes));
+  const int64_t expanded_bytes = t.kernel.expanded_bytes((t.blocking.k + 3) / t.kernel.group);
+  std::byte* scratch =
+      thread_scratch(static_cast<size_t>(strips * strip_words * 4 + tiles * tile_bytes + expanded_bytes));
   std::byte* sums = scratch + strips * strip_words * 4;
+  std::byte* expanded = sums + tiles * tile_bytes;
   for (int64_t k0 = 0; k0 < t.weight.k; k0 += t.blocking.k) {
     const int64_t inputs = std::min(t.blocking.k, t.weight.k - k0);
     for (int64_t s = 0; s < strips; ++s) {
@@ -108,11 +113,16 @@ void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
     }
     for (int64_t p = p0; p < p1; ++p) {
       const std::byte* panel = t.weight.data.data() + (p * depth + k0) * kPanel * element;
+      const int64_t groups = (inputs + t.kernel.group - 1) / t.kernel.group;
+      if (t.kernel.expand) {
+        t.kernel.expand(panel, groups, expanded);
+        panel = expanded;
+      }
       for (int64_t s = 0; s < strips; ++s) {
         std::byte* tile = sums + (single ? s : (p - p0) * strips + s) * tile_bytes;
         if (k0 == 0) start_tile(t, p, tile);
-        t.kernel.run(reinterpret_cast<const uint32_t*>(scratch) + s * strip_words, panel,
-                     (inputs + t.kernel.group - 1) / t.kernel.group, tile, kPanel);
+        t.kernel.run(reinterpret_cast<const uint32_t*>(scratch) + s * strip_words, panel, groups, tile,
+                     kPanel);
         if (k0 + inputs < t.weight.k) continue;
         const int64_t row = m0 + s * rows;
         run_epilogue(t.epilogue, tile, t.weight.type == GemmType::kS8,

@@ -128,29 +128,40 @@ HWY_INLINE hn::Vec<I32> byte_pair(hn::Vec<I32> bytes) {
 #endif
 }
 
-// One pass over the panel for the even inputs and one for the odd: both at once would need more than 16
-// registers.
-template <bool kOdd>
-HWY_INLINE void add_pairs(const int32_t* HWY_RESTRICT a, const int32_t* HWY_RESTRICT b, int64_t groups,
-                          hn::Vec<I32> sums[kRows][2]) {
+// Codes of a panel as pairs of int16, ready to multiply:
+//   [2 vectors of columns][group][inputs 0 and 2, inputs 1 and 3][vector].
+void expand_s8(const void* panel, int64_t groups, void* expanded) {
   const I32 d;
-  for (int64_t k = 0; k < groups; ++k, a += 2 * kRows, b += kPanelWidth) {
-    const auto pairs0 = byte_pair<kOdd>(hn::LoadU(d, b));
-    const auto pairs1 = byte_pair<kOdd>(hn::LoadU(d, b + kLanes));
-    HWY_UNROLL(12)
-    for (int i = 0; i < kRows; ++i) {
-      const auto broadcast = hn::Set(d, a[i]);
-      sums[i][0] = add_pair_products(sums[i][0], broadcast, pairs0);
-      sums[i][1] = add_pair_products(sums[i][1], broadcast, pairs1);
+  int32_t* HWY_RESTRICT to = static_cast<int32_t*>(expanded);
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const int32_t* HWY_RESTRICT b = static_cast<const int32_t*>(panel) + column;
+    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 4 * kLanes) {
+      const auto codes0 = hn::LoadU(d, b), codes1 = hn::LoadU(d, b + kLanes);
+      hn::StoreU(byte_pair<false>(codes0), d, to);
+      hn::StoreU(byte_pair<false>(codes1), d, to + kLanes);
+      hn::StoreU(byte_pair<true>(codes0), d, to + 2 * kLanes);
+      hn::StoreU(byte_pair<true>(codes1), d, to + 3 * kLanes);
     }
   }
 }
 
-void run_s8(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) {
+HWY_INLINE void add_pairs(const int32_t* HWY_RESTRICT a, const int32_t* HWY_RESTRICT b,
+                          hn::Vec<I32> sums[kRows][2]) {
   const I32 d;
-  const int32_t* a = reinterpret_cast<const int32_t*>(strip);
+  const auto pairs0 = hn::LoadU(d, b), pairs1 = hn::LoadU(d, b + kLanes);
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    const auto broadcast = hn::Set(d, a[i]);
+    sums[i][0] = add_pair_products(sums[i][0], broadcast, pairs0);
+    sums[i][1] = add_pair_products(sums[i][1], broadcast, pairs1);
+  }
+}
+
+void run_s8(const uint32_t* strip, const void* expanded, int64_t groups, void* tile, int64_t ldc) {
+  const I32 d;
+  const int32_t* HWY_RESTRICT b = static_cast<const int32_t*>(expanded);
   for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
-    const int32_t* b = static_cast<const int32_t*>(panel) + column;
+    const int32_t* HWY_RESTRICT a = reinterpret_cast<const int32_t*>(strip);
     int32_t* c = static_cast<int32_t*>(tile) + column;
     hn::Vec<I32> sums[kRows][2];
     HWY_UNROLL(12)
@@ -158,8 +169,9 @@ void run_s8(const uint32_t* strip, const void* panel, int64_t groups, void* tile
       sums[i][0] = hn::LoadU(d, c + i * ldc);
       sums[i][1] = hn::LoadU(d, c + i * ldc + kLanes);
     }
-    add_pairs<false>(a, b, groups, sums);
-    add_pairs<true>(a + kRows, b, groups, sums);
+    // Half a group at a time: of two products in one round g++ would add these first, and run out of
+    // registers.
+    for (int64_t k = 0; k < 2 * groups; ++k, a += kRows, b += 2 * kLanes) add_pairs(a, b, sums);
     HWY_UNROLL(12)
     for (int i = 0; i < kRows; ++i) {
       hn::StoreU(sums[i][0], d, c + i * ldc);
@@ -239,19 +251,20 @@ void pack_bf16(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t
               });
 }
 
-// Per 4 codes two words of int16: (0, 2) and (1, 3), as run_s8 takes the panel apart.
+// Per 4 codes two words of int16: (0, 2) and (1, 3), as expand_s8 takes the panel apart.
 void pack_s8(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
   pack_pieces(static_cast<const int8_t*>(a), stride, count, k, 2, strip,
               [](const int8_t* row, int64_t inputs, uint32_t* words) HWY_ATTR {
-                const auto code = [&](int64_t i) HWY_ATTR {
-                  return i < inputs ? static_cast<uint16_t>(static_cast<int16_t>(row[i])) : uint16_t{0};
-                };
-                int64_t count_words = 0;
-                for (int64_t i = 0; i < inputs; i += 4) {
-                  words[count_words++] = code(i) | static_cast<uint32_t>(code(i + 2)) << 16;
-                  words[count_words++] = code(i + 1) | static_cast<uint32_t>(code(i + 3)) << 16;
+                const I32 d;
+                alignas(64) int32_t groups[kPiece / 4] = {};
+                std::memcpy(groups, row, static_cast<size_t>(inputs));
+                const int64_t count_groups = (inputs + 3) / 4;
+                int32_t* to = reinterpret_cast<int32_t*>(words);
+                for (int64_t i = 0; i < count_groups; i += kLanes) {
+                  const auto codes = hn::LoadU(d, groups + i);
+                  hn::StoreInterleaved2(byte_pair<false>(codes), byte_pair<true>(codes), d, to + 2 * i);
                 }
-                return count_words;
+                return 2 * count_groups;
               });
 }
 
@@ -260,7 +273,7 @@ const MicroKernels* table() {
       .f32 = {kRows, 1, 1, false, &pack_f32<1>, &run_f32},
       .f32_bf16 = {kRows, 2, 2, false, &pack_f32<2>, &run_f32_bf16},
       .bf16 = {kRows, 2, 2, false, &pack_bf16, &run_f32_bf16},
-      .s8 = {kRows, 4, 2, false, &pack_s8, &run_s8},
+      .s8 = {kRows, 4, 2, false, &pack_s8, &run_s8, &expand_s8},
   };
   return &kernels;
 }

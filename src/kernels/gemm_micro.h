@@ -22,6 +22,11 @@ struct MicroKernel {
   // tile[row * ldc + column] += strip * panel over `groups`; float, or int32 for s8.
   void (*run)(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) = nullptr;
 
+  // Where `run` does not take the panel as gemm.h has it: `groups` of it as `run` wants them, of
+  // expanded_bytes(). Done once for all strips of a block.
+  void (*expand)(const void* panel, int64_t groups, void* expanded) = nullptr;
+
+  int64_t expanded_bytes(int64_t groups) const { return expand ? groups * words_per_group * 32 * 4 : 0; }
   int64_t strip_words(int64_t k) const { return (k + group - 1) / group * words_per_group * rows; }
 };
 
