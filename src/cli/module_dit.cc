@@ -12,6 +12,7 @@
 #include "models/overlay_source.h"
 #include "models/wan_checkpoint.h"
 #include "models/wan_dit.h"
+#include "models/wan_finite.h"
 #include "models/wan_memory.h"
 
 namespace wanslim {
@@ -119,6 +120,7 @@ ModuleResult run_dit_module(const ModuleArgs& args, Progress&) {
   ModuleResult result;
   std::vector<Tensor> outputs;
   time_forwards(args, result, [&] { outputs = dit.forward(in.inputs, pointers); });
+  for (size_t i = 0; i < outputs.size(); ++i) require_finite(outputs[i], dit, in.inputs[i], prompts[i], {});
   TensorMap named;
   for (size_t i = 0; i < outputs.size(); ++i) named["out." + std::to_string(i)] = std::move(outputs[i]);
   write_tensors(args.out, named);

@@ -1,55 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sampling/denoise.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cmath>
-#include <string>
-
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "models/wan_finite.h"
 #include "sampling/guidance.h"
-#include "tensor/half.h"
 
 namespace wanslim {
 namespace {
-
-bool all_finite(const Rows& rows) {
-  const int64_t count = rows.count * rows.width;
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = rows.dtype == DType::kF32 ? rows.f32()[i] : bf16_to_float(rows.bf16()[i]);
-    if (!std::isfinite(value)) return false;
-  }
-  return true;
-}
-
-bool all_finite(const Tensor& tensor) {
-  const std::span<const float> values = tensor.as<float>();
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
-// Remembers the first value that is not finite.
-class NonFiniteTap : public Tap {
- public:
-  bool wants_values() const override { return true; }
-  void value(std::string_view name, const Rows& rows) override {
-    if (first_.empty() && !all_finite(rows)) first_ = name;
-  }
-  const std::string& first() const { return first_; }
-
- private:
-  std::string first_;
-};
-
-// Runs the forward again, looking at every value.
-[[noreturn]] void locate(WanDit& dit, const WanInput& input, WanPrompt& prompt, const Pass& pass) {
-  NonFiniteTap tap;
-  dit.forward(input, prompt, {.tap = &tap, .step = pass.step});
-  throw Error{{.what = "a value is no longer finite",
-               .where = fmt::format("step {}, {}", pass.step + 1, tap.first().empty() ? "head" : tap.first()),
-               .hint = "the weights are damaged, or too large for this arithmetic"}};
-}
 
 std::vector<Tensor> velocities(WanDit& dit, std::span<const WanInput> inputs,
                                std::span<WanPrompt* const> prompts, const Pass& pass,
@@ -65,7 +23,7 @@ std::vector<Tensor> velocities(WanDit& dit, std::span<const WanInput> inputs,
   std::vector<Tensor> results;
   for (WanState& state : states) results.push_back(dit.finish(state, pass));
   for (size_t i = 0; i < results.size(); ++i) {
-    if (!all_finite(results[i])) locate(dit, inputs[i], *prompts[i], pass);
+    require_finite(results[i], dit, inputs[i], *prompts[i], pass);
   }
   return results;
 }

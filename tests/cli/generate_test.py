@@ -207,6 +207,13 @@ def refusals(root, models):
     refused("no such file", *t2v, "--vae", root / "none.pth", status=1)
     refused("VAE", *t2v, "--vae", models["t2v"] / "models_t5_umt5-xxl-enc-bf16.pth", status=1)
     refused("tokenizer", *t2v, "--tokenizer", root, status=1)
+    # Parts of another model: the made-up one is narrower.
+    other = root / "made_up"
+    refused("text encoder gives 64 features, the transformer takes 128", *t2v, "--text_encoder",
+            other / "models_t5_umt5-xxl-enc-bf16.safetensors", status=1)
+    refused("text encoder gives 128 features, the transformer takes 64", *t2v, "--text_encoder",
+            models["t2v"] / "models_t5_umt5-xxl-enc-bf16.pth", model="made_up", status=1)
+    refused("no .safetensors file", *t2v, model="images", status=1)
     refused("noise has shape", *t2v, "--noise", OFFICIAL / "loops" / "t2v" / "inputs.safetensors", status=1)
     refused("context", "--task", "t2v-1.3B", "--prompt_embeddings", OFFICIAL / "vae" / "mini" / "dec1.safetensors", status=1)
     refused("no such folder", *t2v, "--save_latents", root / "none" / "x.safetensors", status=1)
@@ -230,5 +237,5 @@ with temporary() as folder:
     resuming(folder, whole)
     quantized(folder, whole)
     synthetic(folder)
-    refusals(folder, whole)
+    refusals(folder, {**whole, "made_up": folder / "made_up", "images": DATA / "images"})
 report("generate")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """module dit gives the reference tensors within the tolerances of case.json, float and mixed, streamed and quantized."""
-from testlib import DATA, check, floats, json, pathlib, quant, relative, report, run, temporary
+from testlib import DATA, check, floats, json, pathlib, quant, relative, report, run, struct, temporary
 
 DIT = DATA / "official" / "dit"
 
@@ -48,6 +48,19 @@ with temporary() as folder:
     error = module(DIT / "t2v_diffusers", DIT / "t2v_diffusers" / "multi.safetensors", out,
                    "--quantized", f"{folder}/w8a8", status=1)[1]
     check("another model" in error, "codes of another model are refused")
+
+    # A damaged weight is found: the first layer whose result is not finite.
+    damaged = pathlib.Path(folder, "damaged")
+    damaged.mkdir()
+    content = bytearray((model / "diffusion_pytorch_model.safetensors").read_bytes())
+    (size,) = struct.unpack_from("<Q", content)
+    begin = json.loads(content[8:8 + size])["blocks.1.ffn.0.bias"]["data_offsets"][0]
+    struct.pack_into("<f", content, 8 + size + begin, float("nan"))
+    (damaged / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    (damaged / "config.json").write_bytes((model / "config.json").read_bytes())
+    for compute in ("f32", "bf16"):
+        error = module(damaged, case, out, "--compute", compute, status=1)[1]
+        check("no longer finite" in error and "blocks.1.ffn.0" in error, f"located: {error}")
 
     error = module(model, DIT / "i2v" / "multi.safetensors", out, status=1)[1]
     check("takes no images" in error, "inputs of another model are refused")
