@@ -17,6 +17,10 @@
 namespace wanslim {
 namespace {
 
+std::string label(const std::string& path, const std::string& name) {
+  return name.empty() ? path : (Path(path) / name).string();
+}
+
 struct CompareArgs {
   std::string a, b, side_by_side, contact_sheet;
   bool json = false;
@@ -40,8 +44,8 @@ void write_pictures(const CompareArgs& args, const Comparison& comparison, Termi
   const VideoPair pair{.a = item.video->a,
                        .b = item.video->b,
                        .metrics = item.video->metrics,
-                       .label_a = (Path(args.a) / item.name).string(),
-                       .label_b = (Path(args.b) / item.name).string()};
+                       .label_a = label(args.a, item.name),
+                       .label_b = label(args.b, item.name)};
   if (!args.side_by_side.empty()) {
     write_media(args.side_by_side, side_by_side(pair));
     terminal.info("wrote " + args.side_by_side);
