@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch's time for the rows of nn_bench, on this machine's CPU; needs pip install torch==2.13.0 diffusers transformers.
 
-    bench/torch_bench.py torch.json [--threads N] [--repeat N] && build/bench/nn_bench --torch torch.json
+    bench/torch_bench.py torch.json [--threads N] [--repeat N] [--cpu] && build/bench/nn_bench --torch torch.json
 
 Each row takes the faster of what PyTorch has for it: float32, or bfloat16 (autocast for whole models, as the official
 pipeline does it). Published sizes, random weights."""
@@ -14,13 +14,17 @@ import time
 import torch
 
 
+cpu_time = False  # processor time by the number of threads, as nn_bench --cpu 1 has it
+
+
 def seconds(repeat, call):
+    clock, share = (time.process_time, torch.get_num_threads()) if cpu_time else (time.perf_counter, 1)
     call()
     times = []
     for _ in range(repeat):
-        begin = time.perf_counter()
+        begin = clock()
         call()
-        times.append(time.perf_counter() - begin)
+        times.append((clock() - begin) / share)
     return statistics.median(times)
 
 
@@ -77,7 +81,9 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true", help="processor time: for a machine that others use too")
     args = parser.parse_args()
+    globals()["cpu_time"] = args.cpu
     if args.threads:
         torch.set_num_threads(args.threads)
     rows = {}

@@ -87,11 +87,11 @@ GenerateRun set_up_generate(const GenerateArgs& args, Progress& progress);
 // generate_plan
 struct GeneratePlan {
   WanMemory memory;
-  uint64_t block_budget = 0;  // see BlockStore
-  uint64_t text_bytes = 0;    // to read for the prompts
-  uint64_t transformer_memory = 0, vae_memory = 0;
-  double product_rate = 0;                            // operations a second
-  double sampling_seconds = 0, decoding_seconds = 0;  // estimates
+  uint64_t block_budget = 0;                                         // see BlockStore
+  uint64_t text_bytes = 0;                                           // to read for the prompts
+  uint64_t text_memory = 0, transformer_memory = 0, vae_memory = 0;  // one after the other
+  double product_rate = 0;                                           // operations a second
+  double sampling_seconds = 0, decoding_seconds = 0;                 // estimates
   int64_t steps_left = 0;
 };
 GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done);

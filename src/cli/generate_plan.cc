@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/byte_size.h"
+#include "base/error.h"
 #include "cli/generate.h"
 #include "cli/terminal.h"
 #include "models/wan_cost.h"
@@ -13,7 +16,7 @@ namespace {
 constexpr double kTransformerShare = 0.7, kDecoderShare = 0.5;
 constexpr double kWorthMeasuring = 1e11;  // operations
 // Of the VAE at width 96 (see wan_vae.h): bytes a pixel, with more than one frame and with one.
-constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1500, kVaeWeights = 0.6e9;
+constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1500, kVaeWeights = 0.75e9;
 
 std::string gigabytes(uint64_t bytes) {
   return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
@@ -38,24 +41,56 @@ void estimate_time(const GenerateRun& run, GeneratePlan& plan) {
   plan.decoding_seconds = decoding / (float_rate * kDecoderShare);
 }
 
+// The encoder reads and runs one block after the other.
+uint64_t text_memory(const NamedCheckpoint& encoder, int64_t rows) {
+  const Umt5Geometry g = Umt5Encoder(encoder).geometry();
+  uint64_t block = 0, largest = 0;
+  for (const TensorSpec& spec : umt5_tensor_specs(g)) {
+    if (spec.block != 0) continue;
+    const uint64_t bytes = 2 * static_cast<uint64_t>(element_count(spec.shape));
+    block += bytes;
+    largest = std::max(largest, bytes);
+  }
+  const int64_t values = 2 * rows * (2 * g.dim + 4 * g.attention_dim + 2 * g.ffn_dim);
+  return block + loading_memory(largest) + 4 * static_cast<uint64_t>(values) + kProcessMemory;
+}
+
+uint64_t vae_memory(int64_t dim, int64_t frames, int64_t pixels) {
+  const double width = static_cast<double>(dim) / 96;
+  const double pixel_bytes = frames > 1 ? kVaeVideoBytes : kVaeFrameBytes;
+  return kProcessMemory + static_cast<uint64_t>(kVaeWeights * width * width +
+                                                pixel_bytes * width * static_cast<double>(pixels));
+}
+
+// What cannot be streamed must fit.
+void check_limit(const char* part, uint64_t needed, uint64_t limit) {
+  if (needed <= limit) return;
+  throw Error{
+      {.what = fmt::format("{} are too few: the {} takes {}", gigabytes(limit), part, gigabytes(needed)),
+       .where = "--memory",
+       .hint = "give more memory, fewer frames or a smaller size",
+       .kind = Error::Kind::kUsage}};
+}
+
 }  // namespace
 
 GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done) {
   const WanGeometry& g = run.models.model->geometry();
   GeneratePlan plan;
   plan.memory = estimate_memory(*run.models.transformer, g, run.compute, run.load());
+  if (run.models.text_encoder) plan.text_memory = text_memory(*run.models.text_encoder, run.text_rows());
+  plan.vae_memory = vae_memory(run.models.vae_dim, run.frames, run.pixels.area());
   if (!run.args.memory.empty()) {
-    plan.block_budget = block_budget(plan.memory, parse_byte_size(run.args.memory, "--memory"));
+    const uint64_t limit = parse_byte_size(run.args.memory, "--memory");
+    plan.block_budget = block_budget(plan.memory, limit);
+    check_limit("text encoder", plan.text_memory, limit);
+    check_limit("VAE", plan.vae_memory, limit);
   }
   plan.transformer_memory =
       plan.block_budget == 0 ? plan.memory.total() : parse_byte_size(run.args.memory, "--memory");
   if (run.models.text_encoder) {
     for (const StoredTensor& t : run.models.text_encoder->file().tensors()) plan.text_bytes += t.bytes;
   }
-  const double width = static_cast<double>(run.models.vae_dim) / 96;
-  const double pixel_bytes = run.frames > 1 ? kVaeVideoBytes : kVaeFrameBytes;
-  plan.vae_memory = static_cast<uint64_t>(kVaeWeights * width * width +
-                                          pixel_bytes * width * static_cast<double>(run.pixels.area()));
   plan.steps_left = run.settings.steps - steps_done;
   estimate_time(run, plan);
   return plan;
@@ -67,8 +102,8 @@ std::string to_text(const GenerateRun& run, const GeneratePlan& plan) {
                                 run.task->name, run.frames, run.frames == 1 ? "" : "s", run.pixels.width,
                                 run.pixels.height, s.steps, s.solver, s.shift, s.guidance, run.seed);
   if (run.models.text_encoder) {
-    out += fmt::format("  text encoder  {} to read, {} tokens at most\n", gigabytes(plan.text_bytes),
-                       run.text_rows());
+    out += fmt::format("  text encoder  {} to read, {} tokens at most, {}\n", gigabytes(plan.text_bytes),
+                       run.text_rows(), gigabytes(plan.text_memory));
   }
   out += fmt::format("  transformer   {} tokens, {} forwards left, {}{}\n", run.tokens(),
                      plan.steps_left * (run.guided() ? 2 : 1), gigabytes(plan.transformer_memory),
@@ -98,6 +133,7 @@ Json to_json(const GenerateRun& run, const GeneratePlan& plan) {
           {"text_rows", run.text_rows()},
           {"transformer_memory", plan.transformer_memory},
           {"blocks_streamed", plan.block_budget > 0},
+          {"text_encoder_memory", plan.text_memory},
           {"vae_memory", plan.vae_memory},
           {"text_encoder_bytes", plan.text_bytes},
           {"product_rate", plan.product_rate},

@@ -7,11 +7,10 @@
 #include <map>
 
 #include "models/names.h"
+#include "tensor/buffer_pool.h"
 
 namespace wanslim {
 namespace {
-
-constexpr uint64_t kProcess = 120'000'000;  // program, libraries, scratch memory of the threads
 
 // Bytes of a parameter once it is ready for use. `island`: float in every mode.
 uint64_t ready_bytes(const WeightSource& source, const TensorSpec& spec, Compute compute, bool island) {
@@ -38,19 +37,23 @@ WanMemory estimate_memory(const WeightSource& source, const WanGeometry& g, Comp
   }
   for (const auto& [unit, bytes] : blocks) memory.block = std::max(memory.block, bytes);
   memory.blocks = static_cast<int64_t>(blocks.size());
-  memory.loading = 3 * largest;  // as stored, in the compute dtype, packed
+  memory.loading = loading_memory(largest);
   const uint64_t element = compute == Compute::kF32 ? 4 : 2;
   const uint64_t tokens = static_cast<uint64_t>(load.tokens), dim = static_cast<uint64_t>(g.dim);
   const uint64_t hidden = std::min<uint64_t>(tokens, 1536) * static_cast<uint64_t>(g.ffn_dim) * element;
   const uint64_t streams = g.vace_layers.empty() ? 1 : 3;
   // x is float; normed, q, k, v and packed k, v in the compute dtype.
-  memory.rows =
-      tokens * dim * (4 * streams * static_cast<uint64_t>(load.together) + 7 * element) + hidden + kProcess;
+  memory.rows = tokens * dim * (4 * streams * static_cast<uint64_t>(load.together) + 7 * element) + hidden +
+                kProcessMemory;
   const uint64_t image =
       g.has_image_condition ? static_cast<uint64_t>(g.image_tokens * (g.has_image_position ? 2 : 1)) : 0;
   memory.prompts = static_cast<uint64_t>(load.prompts) * blocks.size() *
                    (static_cast<uint64_t>(load.text_rows) + 64 + image) * dim * 2 * element;
   return memory;
+}
+
+uint64_t loading_memory(uint64_t largest) {
+  return 3 * largest + std::min<uint64_t>(kMostIdleBytes, 3 * largest);
 }
 
 uint64_t block_budget(const WanMemory& memory, uint64_t limit) {

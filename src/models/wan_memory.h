@@ -17,6 +17,8 @@ struct WanLoad {
   int64_t together = 1;   // forwards that share a pass over the blocks
 };
 
+constexpr uint64_t kProcessMemory = 120'000'000;  // program, libraries, scratch memory of the threads
+
 struct WanMemory {
   uint64_t fixed = 0;    // embeddings and head
   uint64_t rows = 0;     // activations
@@ -31,6 +33,10 @@ struct WanMemory {
 // From shapes and dtypes alone; quantized Linears are counted by their codes.
 WanMemory estimate_memory(const WeightSource& source, const WanGeometry& geometry, Compute compute,
                           const WanLoad& load);
+
+// What loading tensors one after the other needs beside the packed ones, the largest of `largest` bytes: as
+// stored, in the compute dtype, packed, and what waits for reuse.
+uint64_t loading_memory(uint64_t largest);
 
 // The budget for BlockStore under `limit` bytes; 0 (no limit) if everything fits. Error of kind kUsage that
 // says how much is needed if not even one block fits.

@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLarge = size_t{1} << 20;  // smaller ones are malloc's business
-constexpr size_t kMaxIdle = size_t{128} << 20;
 
 struct Pool {
   std::mutex mutex;
@@ -72,14 +71,14 @@ void give_block(Block block) {
     return;
   }
   std::vector<Block> surplus;
-  if (block.capacity > kMaxIdle) {
+  if (block.capacity > kMostIdleBytes) {
     surplus.push_back(block);
   } else {
     Pool& p = pool();
     std::lock_guard lock(p.mutex);
     p.idle.push_back(block);
     p.idle_bytes += block.capacity;
-    while (p.idle_bytes > kMaxIdle) {  // the smallest is the cheapest to map again
+    while (p.idle_bytes > kMostIdleBytes) {  // the smallest is the cheapest to map again
       const auto smallest =
           std::min_element(p.idle.begin(), p.idle.end(),
                            [](const Block& a, const Block& b) { return a.capacity < b.capacity; });

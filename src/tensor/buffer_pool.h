@@ -16,7 +16,8 @@ struct Block {
 Block take_block(size_t bytes);
 void give_block(Block block);
 
-// Bytes that wait for reuse; never more than 128 MiB.
+// Bytes that wait for reuse.
+constexpr size_t kMostIdleBytes = size_t{128} << 20;
 size_t idle_block_bytes();
 
 }  // namespace wanslim

@@ -203,6 +203,7 @@ def refusals(root, models):
     refused("needs a i2v model", "--task", "i2v-14B", "--prompt", "x", "--image", DATA / "images" / "rgb8.png")
     refused("unknown solver", *t2v, "--sample_solver", "unipcc")
     refused("--memory", *t2v, "--memory", "1MB")
+    refused("the VAE takes", *t2v, "--memory", "250MB", "--size", "832*480", "--frame_num", 5)
     refused("--src_video", "--task", "vace-1.3B", "--prompt", "x", "--src_mask", new, model="vace")
     refused("no such file", *t2v, "--vae", root / "none.pth", status=1)
     refused("VAE", *t2v, "--vae", models["t2v"] / "models_t5_umt5-xxl-enc-bf16.pth", status=1)
