@@ -16,7 +16,7 @@ namespace {
 constexpr double kTransformerShare = 0.7, kDecoderShare = 0.5;
 constexpr double kWorthMeasuring = 1e11;  // operations
 // Of the VAE at width 96 (see wan_vae.h): bytes a pixel, with more than one frame and with one.
-constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1500, kVaeWeights = 0.75e9;
+constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1900, kVaeWeights = 0.75e9;
 
 std::string gigabytes(uint64_t bytes) {
   return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);

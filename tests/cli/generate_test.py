@@ -4,7 +4,7 @@ import struct
 import sys
 import zlib
 
-from testlib import DATA, check, floats, json, os, pathlib, quant, relative, report, run, subprocess, temporary
+from testlib import DATA, check, floats, json, os, pathlib, quant, relative, report, run, subprocess, temporary, write_tensors
 
 OFFICIAL = DATA / "official"
 LIBRARY = pathlib.Path(os.environ.get("BUILD", ".")) / "libfault.so"
@@ -43,6 +43,13 @@ def picture_of(file):
     return height, width, [planes[c * height * width + i] for i in range(height * width) for c in range(3)]
 
 
+def video_size(file):
+    """Height and width of f32.video in a reference file."""
+    content = file.read_bytes()
+    (size,) = struct.unpack_from("<Q", content)
+    return json.loads(content[8:8 + size])["f32.video"]["shape"][-2:]
+
+
 def generate(model, save, *more, **keywords):
     return run("generate", "--ckpt_dir", model, "--save_file", save, "--any_size", *more, **keywords)
 
@@ -71,6 +78,15 @@ def reference_loops(root, models):
                 error = relative(got, golden["f32.latents"][-len(got):])
                 check(error <= bound, f"{name} {case} {compute}: {error}")
                 check(not pathlib.Path(str(save) + STATE).exists(), "no state is left")
+                # The video of these latents, before it becomes 8-bit pixels.
+                if compute == "bf16":
+                    continue
+                time, high, wide = (frames - 1) // 4 + 1, *video_size(loop / f"{case}.safetensors")
+                write_tensors(root / "in.safetensors", {"in.latent": ("F32", (16, time, high // 8, wide // 8), struct.pack(f"<{len(got)}f", *got))})
+                run("module", "vae-decode", "--model", models[model], "--in", root / "in.safetensors", "--out", root / "out.safetensors")
+                video = [min(1, max(-1, v)) for v in floats(root / "out.safetensors")["video_unclamped"]]
+                error = relative(video, golden["f32.video"])
+                check(error <= 1e-4, f"{name} {case}: the video is {error} from the reference's")
     golden = floats(OFFICIAL / "loops" / "t2i" / "unipc.safetensors")["f32.video"]
     area = 64 * 48
     png(root / "golden.png", 64, 48, [min(255, int((min(1, max(-1, golden[c * area + i])) + 1) / 2 * 255 + 0.5))

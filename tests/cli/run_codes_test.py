@@ -3,7 +3,7 @@
 same from every format. One row a scheme: bounds of the relative error in float arithmetic, and who holds it."""
 import array
 
-from testlib import DATA, check, floats, json, pathlib, quant, relative, report, run, struct, temporary
+from testlib import DATA, check, floats, json, pathlib, quant, relative, report, run, struct, temporary, write_tensors
 
 TABLE = {
     #              from     to    formats
@@ -33,18 +33,14 @@ def write_inputs(path):
             state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
             out.append((state >> 40) / 2**23 - 1)
         return out
-    tensors, data = {}, b""
+    tensors = {}
     for name, shape in (("in.x.0", (16, 2, 6, 4)), ("in.x.1", (16, 2, 6, 4)), ("in.context.0", (5, 64)), ("in.context.1", (16, 64))):
         count = 1
         for extent in shape:
             count *= extent
-        raw = array.array("f", numbers(count)).tobytes()
-        tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": (len(data), len(data) + len(raw))}
-        data += raw
-    raw = struct.pack("<2q", 999, 250)
-    tensors["in.t"] = {"dtype": "I64", "shape": (2,), "data_offsets": (len(data), len(data) + len(raw))}
-    head = json.dumps(tensors).encode()
-    path.write_bytes(struct.pack("<Q", len(head)) + head + data + raw)
+        tensors[name] = ("F32", shape, array.array("f", numbers(count)).tobytes())
+    tensors["in.t"] = ("I64", (2,), struct.pack("<2q", 999, 250))
+    write_tensors(path, tensors)
 
 
 def forward(model, inputs, out, *more):

@@ -51,6 +51,16 @@ def floats(path):
     return tensors
 
 
+def write_tensors(path, tensors):
+    """Writes {name: (dtype, shape, bytes)} as safetensors."""
+    head, data = {}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": (len(data), len(data) + len(raw))}
+        data += raw
+    text = json.dumps(head).encode()
+    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
 def relative(got, want):
     """Relative L2 distance."""
     assert len(got) == len(want), (len(got), len(want))
@@ -65,4 +75,4 @@ def report(name):
     print(f"{name}: {checks} checks passed")
 
 
-__all__ = ["DATA", "WANSLIM", "check", "files_of", "floats", "json", "os", "pathlib", "quant", "relative", "report", "run", "struct", "subprocess", "temporary"]
+__all__ = ["DATA", "WANSLIM", "check", "files_of", "floats", "json", "os", "pathlib", "quant", "relative", "report", "run", "struct", "subprocess", "temporary", "write_tensors"]
