@@ -14,11 +14,12 @@ pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 add_library(hwy ALIAS PkgConfig::HWY)
 # SIMD targets: SSE2, AVX2 and AVX-512 on x86, NEON on Arm (SVE's vectors cannot stand in arrays, as register tiles
 # need). What lies between gains nothing and doubles the time to compile.
-target_compile_definitions(PkgConfig::HWY INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|\
+# For all folders, since a precompiled header wants the same definitions wherever it is used.
+add_compile_definitions("HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|\
 HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   # What Highway's NEON asks for at run time anyway; as a flag, so that g++ inlines across the target's edge.
-  target_compile_options(PkgConfig::HWY INTERFACE -march=armv8-a+crypto)
+  add_compile_options(-march=armv8-a+crypto)
 endif()
 
 if(WANSLIM_TESTS)

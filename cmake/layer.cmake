@@ -1,4 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+# Headers that most sources read, compiled once: a quarter of the time of a build.
+add_library(headers OBJECT cmake/headers.cc)
+target_link_libraries(headers PRIVATE fmt::fmt nlohmann_json Threads::Threads)
+target_precompile_headers(headers PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional> <span> <string>
+  <vector> <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
+if(WANSLIM_TESTS)
+  add_library(test_headers OBJECT cmake/headers.cc)
+  target_link_libraries(test_headers PRIVATE fmt::fmt nlohmann_json GTest::gmock Threads::Threads)
+  target_compile_definitions(test_headers PRIVATE WANSLIM_TESTDATA="${PROJECT_SOURCE_DIR}/tests/data")
+  target_compile_options(test_headers PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
+  target_precompile_headers(test_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h> <filesystem> <fmt/format.h>
+    <fmt/ranges.h> <nlohmann/json.hpp>)
+endif()
+
 # layer(name dep ...): one static library per folder of src/; every *_test.cc beside the code is one test program,
 # every *_fuzz.cc one libFuzzer target.
 function(layer name)
@@ -13,6 +27,7 @@ function(layer name)
   set_target_properties(ws_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_include_directories(ws_${name} PUBLIC src)
   target_link_libraries(ws_${name} PUBLIC ${deps})
+  target_precompile_headers(ws_${name} REUSE_FROM headers)
   if(WANSLIM_TESTS)
     foreach(test ${tests})
       get_filename_component(stem ${test} NAME_WE)
@@ -29,14 +44,16 @@ function(layer name)
   endif()
 endfunction()
 
-# test_program(group/name source library ...): target group_name. Optimised little, for it compiles in half the time.
+# test_program(group/name source library ...): target group_name. The tests' own code is not optimised: it compiles
+# in half the time.
 function(test_program name source)
   string(REPLACE "/" "_" target ${name})
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE ${ARGN} GTest::gmock GTest::gtest_main)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR} tests)
   target_compile_definitions(${target} PRIVATE WANSLIM_TESTDATA="${PROJECT_SOURCE_DIR}/tests/data")
-  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
+  target_precompile_headers(${target} REUSE_FROM test_headers)
   add_test(NAME ${name} COMMAND ${target})
 endfunction()
 

@@ -16,7 +16,9 @@ case "${1:-}" in
 esac
 
 jobs=$(nproc)
-tsan_layers='base|io|quant|calib|formats|cli'
+# Where threads start, and where a machine's arithmetic and byte order count; models are run by the program's tests.
+tsan_layers='base|io|quant|calib|formats'
+arm64_layers='base|tensor|io|kernels|quant|nn|formats|golden'
 total_passed=0 total_failed=0 total_skipped=0
 table=""
 
@@ -89,14 +91,16 @@ run_tests() {
   return $status
 }
 
-# The programs of the layers that start threads, built for TSan without the rest.
-tsan_tests() {
-  local targets
-  cmake --preset tsan >build/tsan.log
-  targets=$(ctest --preset tsan -N | sed -nE "s,^ *Test +#[0-9]+: (($tsan_layers)/.*),\1,p" | tr / _)
+# layer_tests preset layers target ...: builds the targets and the test programs of these layers, and runs the tests.
+layer_tests() {
+  local preset=$1 layers=$2 targets
+  shift 2
+  cmake --preset "$preset" >"build/$preset.log"
+  targets=$(ctest --preset "$preset" -N | sed -nE "s,^ *Test +#[0-9]+: (($layers)/[^/]*)\$,\1,p" | tr / _)
   # shellcheck disable=SC2086
-  cmake --build --preset tsan -j "$jobs" --target $targets >build/tsan.log 2>&1 || { tail -n 60 build/tsan.log; return 1; }
-  run_tests tsan -R "^($tsan_layers)/"
+  cmake --build --preset "$preset" -j "$jobs" --target "$@" $targets >"build/$preset.log" 2>&1 ||
+    { tail -n 60 "build/$preset.log"; return 1; }
+  run_tests "$preset" -R "^($layers${1:+|tests/cli})/"
 }
 
 tidy() {
@@ -104,13 +108,14 @@ tidy() {
     { grep -E '(warning|error|note):' build/tidy.log | sort -u | head -n 60; return 1; }
 }
 
-build_arm64() {
+arm64_tests() {
   scripts/arm64_sysroot.sh
-  build arm64
+  layer_tests arm64 "$arm64_layers" wanslim
 }
 
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros}
 fi
 stage "packages" packages || exit 1
 stage "sources" sources || true
@@ -118,10 +123,10 @@ stage "build" build dev -DWANSLIM_BENCH=ON && stage "tests" run_tests dev || tru
 if [ -z "$quick" ]; then
   stage "build, clang, asan + ubsan" build asan && stage "tests, asan + ubsan" run_tests asan &&
     stage "fuzz" tools/fuzz.sh || true
-  stage "tests, tsan" tsan_tests || true
+  stage "tests, tsan" layer_tests tsan "$tsan_layers" || true
   stage "clang-tidy" tidy || true
   if [ "$(uname -m)" != aarch64 ]; then
-    stage "build, arm64" build_arm64 && stage "tests, arm64" run_tests arm64 || true
+    stage "tests, arm64" arm64_tests || true
   fi
 fi
 printf '\n%s%5d s  all\n' "$table" $SECONDS
