@@ -95,7 +95,7 @@ for scheme in w8a8 fp8_scaled mxfp8 nvfp4; do
 done
 check comfy-kitchen - check_comfyui.py "$wanslim" "$work/universal" "$work/tiny"
 for scheme in w8a8 w4a16; do
-  check compressed-tensors - check_compressed_tensors.py "$wanslim" "$work/compressed_$scheme" "$work/tiny"
+  check compressed-tensors - check_compressed_tensors.py "$work/compressed_$scheme" "$work/tiny/diffusion_pytorch_model.safetensors"
 done
 check MindIE-SD MindIE-SD check_mindie.py "$work/mindie" "$work/tiny"
 check ComfyUI-GGUF ComfyUI-GGUF check_comfyui_gguf.py "$work/gguf_tiny" "$work/tiny" "$work/text_gguf" "$text.safetensors" "$words" "$wanslim"
