@@ -21,24 +21,39 @@ constexpr int64_t padded_k(int64_t k) {
   return round_up(k, 4);
 }
 
+// One panel: `columns` rows of the weight, which become its columns, and zeros up to 32. The inputs of a
+// group are a word of 32 bits, so that packing is a transposition of words, done in pieces that stay in the
+// first cache.
+template <class T>
+void pack_panel(const T* rows, int64_t k, int64_t columns, T* to) {
+  constexpr int64_t kGroup = 4 / sizeof(T), kPieceWords = 64;
+  const int64_t words = k / kGroup, depth = padded_k(k);
+  if (k % kGroup == 0) {
+    for (int64_t w = 0; w < words; w += kPieceWords) {
+      transpose_words(reinterpret_cast<const uint32_t*>(rows) + w, words, columns, kPanel,
+                      std::min(kPieceWords, words - w), reinterpret_cast<uint32_t*>(to) + w * kPanel);
+    }
+    std::memset(to + k * kPanel, 0, static_cast<size_t>((depth - k) * kPanel) * sizeof(T));
+    return;
+  }
+  std::memset(to, 0, static_cast<size_t>(kPanel * depth) * sizeof(T));
+  for (int64_t column = 0; column < columns; ++column) {
+    for (int64_t i = 0; i < k; ++i) {
+      to[(i / kGroup * kPanel + column) * kGroup + i % kGroup] = rows[column * k + i];
+    }
+  }
+}
+
 template <class T>
 PackedWeight pack(GemmType type, std::span<const T> weight, int64_t n, int64_t k) {
-  constexpr int64_t kGroup = 4 / sizeof(T);
   CHECK(weight.size() == static_cast<size_t>(n * k));
   const int64_t panels = round_up(n, kPanel) / kPanel, depth = padded_k(k);
   PackedWeight packed{.type = type, .n = n, .k = k, .data = Buffer(panels * kPanel * depth * sizeof(T))};
   T* data = reinterpret_cast<T*>(packed.data.data());
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      T* to = data + panel * kPanel * depth;
-      std::memset(to, 0, static_cast<size_t>(kPanel * depth) * sizeof(T));
-      const int64_t columns = std::min(kPanel, n - panel * kPanel);
-      for (int64_t column = 0; column < columns; ++column) {
-        const T* row = weight.data() + (panel * kPanel + column) * k;
-        for (int64_t i = 0; i < k; ++i) {
-          to[(i / kGroup * kPanel + column) * kGroup + i % kGroup] = row[i];
-        }
-      }
+      pack_panel(weight.data() + panel * kPanel * k, k, std::min(kPanel, n - panel * kPanel),
+                 data + panel * kPanel * depth);
     }
   });
   return packed;
