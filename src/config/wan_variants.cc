@@ -102,4 +102,32 @@ std::string config_json_text(const WanGeometry& g) {
   return j.dump(2) + "\n";
 }
 
+std::string diffusers_config_json_text(const WanGeometry& g) {
+  const bool vace = !g.vace_layers.empty();
+  Json j;
+  j["_class_name"] = vace ? "WanVACETransformer3DModel" : "WanTransformer3DModel";
+  j["_diffusers_version"] = "0.33.1";
+  j["patch_size"] = {1, 2, 2};
+  j["num_attention_heads"] = g.heads;
+  j["attention_head_dim"] = g.dim / g.heads;
+  j["in_channels"] = g.in_dim;
+  j["out_channels"] = g.out_dim;
+  j["text_dim"] = g.text_dim;
+  j["freq_dim"] = g.freq_dim;
+  j["ffn_dim"] = g.ffn_dim;
+  j["num_layers"] = g.layers;
+  j["cross_attn_norm"] = true;
+  j["qk_norm"] = "rms_norm_across_heads";
+  j["eps"] = g.eps;
+  j["image_dim"] = g.has_image_condition ? Json(g.image_dim) : Json();
+  j["added_kv_proj_dim"] = g.has_image_condition ? Json(g.dim) : Json();
+  j["rope_max_seq_len"] = 1024;
+  if (g.has_image_position) j["pos_embed_seq_len"] = 2 * g.image_tokens;
+  if (vace) {
+    j["vace_layers"] = g.vace_layers;
+    j["vace_in_channels"] = g.vace_in_dim;
+  }
+  return j.dump(2) + "\n";
+}
+
 }  // namespace wanslim

@@ -48,4 +48,7 @@ std::string variant_name(const WanGeometry& geometry);
 // config.json of the official checkpoints; the text has a 2-space indent and a trailing newline.
 std::string config_json_text(const WanGeometry& geometry);
 
+// config.json of diffusers' WanTransformer3DModel in the same manner.
+std::string diffusers_config_json_text(const WanGeometry& geometry);
+
 }  // namespace wanslim

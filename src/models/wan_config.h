@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// config.json of a Wan2.1 transformer, in the official and the diffusers spelling. The official text is
+// config.json of a Wan2.1 transformer, in the official and the diffusers spelling. The texts are
 // written by config/wan_variants.h. Sources: spec wan-forward A1.1 and formats C5.
 #pragma once
 #include <string>
@@ -13,8 +13,5 @@ namespace wanslim {
 // holds every other key against `geometry`. One Error names all keys that contradict the tensors, with both
 // values. Keys that are absent or not about the geometry do not matter.
 void apply_config(std::string_view json, std::string_view where, WanGeometry& geometry);
-
-// config.json of diffusers' WanTransformer3DModel: 2-space indent and a trailing newline.
-std::string diffusers_config_json_text(const WanGeometry& geometry);
 
 }  // namespace wanslim
