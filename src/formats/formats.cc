@@ -8,19 +8,21 @@
 #include "base/spelling.h"
 #include "formats/ascendv1.h"
 #include "formats/comfyui.h"
+#include "formats/compressed_tensors.h"
 #include "formats/format.h"
 #include "formats/gguf.h"
 #include "formats/lightx2v.h"
 #include "formats/mindie.h"
 #include "formats/universal.h"
+#include "formats/vllm_omni.h"
 
 namespace wanslim {
 
 // The table. A new format: its file pair, its test, its page in docs/formats and one row here.
 std::span<const Format> formats() {
   static const Format kFormats[] = {
-      mindie_format(),         ascendv1_format(), lightx2v_format(),
-      universal_int8_format(), comfyui_format(),  gguf_format(),
+      mindie_format(),  ascendv1_format(), lightx2v_format(),  universal_int8_format(),
+      comfyui_format(), gguf_format(),     vllm_omni_format(), compressed_tensors_format(),
   };
   return kFormats;
 }

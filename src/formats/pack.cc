@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/pack.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "tensor/half.h"
@@ -73,6 +74,46 @@ Tensor unpack_int4_along_columns(const Tensor& packed) {
     for (size_t c = 0; c < columns; ++c) {
       low[c] = low_code(from[c]);
       high[c] = high_code(from[c]);
+    }
+  }
+  return out;
+}
+
+Tensor pack_into_int32(const Tensor& codes, int bits) {
+  CHECK(bits == 4 || bits == 8);
+  const size_t in = static_cast<size_t>(codes.dim(1)), per_word = 32 / static_cast<size_t>(bits);
+  const size_t words = (in + per_word - 1) / per_word;
+  Tensor out(DType::kI32, {codes.dim(0), static_cast<int64_t>(words)});
+  std::memset(out.raw().data(), 0, out.bytes());
+  const std::span<int32_t> to = out.as<int32_t>();
+  for (size_t r = 0; r < static_cast<size_t>(codes.dim(0)); ++r) {
+    const std::span<const int8_t> row = codes.as<int8_t>().subspan(r * in, in);
+    for (size_t w = 0; w < words; ++w) {
+      uint32_t word = 0;
+      for (size_t i = w * per_word; i < std::min(in, (w + 1) * per_word); ++i) {
+        const uint32_t code = static_cast<uint32_t>(row[i] + (1 << (bits - 1)));
+        word |= code << (i % per_word * static_cast<size_t>(bits));
+      }
+      to[r * words + w] = static_cast<int32_t>(word);
+    }
+  }
+  return out;
+}
+
+Tensor unpack_from_int32(const Tensor& packed, int bits, int64_t in) {
+  CHECK(bits == 4 || bits == 8);
+  const size_t per_word = 32 / static_cast<size_t>(bits), columns = static_cast<size_t>(in);
+  const size_t words = static_cast<size_t>(packed.dim(1));
+  CHECK(columns <= words * per_word);
+  Tensor out(DType::kI8, {packed.dim(0), in});
+  const uint32_t mask = (1u << bits) - 1;
+  for (size_t r = 0; r < static_cast<size_t>(packed.dim(0)); ++r) {
+    const std::span<const int32_t> row = packed.as<int32_t>().subspan(r * words, words);
+    const std::span<int8_t> to = out.as<int8_t>().subspan(r * columns, columns);
+    for (size_t i = 0; i < columns; ++i) {
+      const uint32_t word = static_cast<uint32_t>(row[i / per_word]);
+      const int code = static_cast<int>(word >> (i % per_word * static_cast<size_t>(bits)) & mask);
+      to[i] = static_cast<int8_t>(code - (1 << (bits - 1)));
     }
   }
   return out;

@@ -16,6 +16,11 @@ Tensor unpack_int4_along_rows(const Tensor& packed);
 Tensor pack_int4_along_columns(const Tensor& codes);
 Tensor unpack_int4_along_columns(const Tensor& packed);
 
+// Codes of 4 or 8 bits in I32 [out, in * bits / 32 rounded up], each plus 2^(bits - 1), the first one in the
+// lowest bits; what is left over is zero. `in`: the number of codes in a row, at most what there is room for.
+Tensor pack_into_int32(const Tensor& codes, int bits);
+Tensor unpack_from_int32(const Tensor& packed, int bits, int64_t in);
+
 // The same bytes with their nibbles exchanged: first code in the high nibble or in the low one.
 Tensor swap_nibbles(const Tensor& packed);
 

@@ -32,6 +32,22 @@ TEST(Pack, FirstCodeOfAPairIsTheLowNibble) {
   EXPECT_THAT(columns.as<uint8_t>(), ElementsAre(0x51, 0x62, 0x73, 0x84));
 }
 
+// As the package compressed-tensors 0.20.0 packs these codes.
+TEST(Pack, Int32WordsHoldTheFirstCodeInTheLowestBits) {
+  const Tensor four = pack_into_int32(codes({1, 9}, {-8, -7, -6, 0, 1, 2, 6, 7, 3}), 4);
+  EXPECT_EQ(four.shape(), (Shape{1, 2}));
+  EXPECT_EQ(static_cast<uint32_t>(four.as<int32_t>()[0]), 0xfea98210u);
+  EXPECT_EQ(four.as<int32_t>()[1], 0xb);
+  const Tensor eight = pack_into_int32(codes({1, 4}, {-128, -1, 0, 127}), 8);
+  EXPECT_EQ(static_cast<uint32_t>(eight.as<int32_t>()[0]), 0xff807f00u);
+  for (const int64_t in : {1, 7, 8, 9, 64}) {
+    Tensor t = testing::pattern(DType::kI8, {3, in}, 5);
+    EXPECT_TRUE(same(unpack_from_int32(pack_into_int32(t, 8), 8, in), t));
+    for (int8_t& x : t.as<int8_t>()) x = static_cast<int8_t>(x % 8);
+    EXPECT_TRUE(same(unpack_from_int32(pack_into_int32(t, 4), 4, in), t));
+  }
+}
+
 TEST(Pack, ComesBack) {
   Tensor t = testing::pattern(DType::kI8, {6, 10}, 3);
   for (int8_t& x : t.as<int8_t>()) x = static_cast<int8_t>(x % 9 - (x < 0 ? 0 : 1) % 8);

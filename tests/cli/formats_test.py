@@ -28,8 +28,9 @@ NONE, NOT_RUN, NO_BIAS, GROUPS = "has no type", "does not execute", "drops the b
 INT4, TENSOR, NO_MX4, TO_GGUF = "no plain int4", "one scale a tensor", "no MXFP4", "--format gguf"
 MARLIN, ORDER, INPUTS, OTHER = "Marlin kernel", "kernel's own", "a scale of the inputs", "one scale a channel"
 COMMON, GGUF = "W8A8 per channel and token alone", "GGUF holds the types"
+INPUTS_TOO, INT4_INPUTS, OWN = "quantizes the inputs too", "int4 inputs", "layouts of their own"
 
-FORMATS = ("mindie", "ascendv1", "comfyui", "lightx2v", "universal-int8", "gguf")
+FORMATS = ("mindie", "ascendv1", "comfyui", "lightx2v", "universal-int8", "gguf", "vllm-omni", "compressed-tensors")
 # A scheme in a format with an option of it.
 OPTIONS = [
     ("w8a8", 38, "lightx2v", ["layout=blocks", "kernel=npu"]),
@@ -37,23 +38,23 @@ OPTIONS = [
     ("fp8_scaled", 31, "comfyui", ["markers=scaled_fp8"]),
 ]
 TABLE = {
-    #              dB  mindie     ascendv1 comfyui lightx2v universal gguf
-    "w8a8":       (38, None,      None, None,    None,     None,   GGUF),
-    "w8a16":      (38, None,      None, None,    "inputs", COMMON, GGUF),
-    "w4a16":      (14, None,      None, INT4,    MARLIN,   COMMON, GGUF),
-    "w4a16_g128": (14, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF),
-    "w4a16_g64":  (16, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF),
-    "w4a16_g32":  (18, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF),
-    "w4a8":       (14, NOT_RUN,   None, INT4,    MARLIN,   COMMON, GGUF),
-    "w4a4":       (14, NO_BIAS,   None, INT4,    MARLIN,   COMMON, GGUF),
-    "fp8":        (31, NOT_RUN,   None, TENSOR,  None,     COMMON, GGUF),
-    "fp8_scaled": (31, NONE,      NONE, None,    "inputs", COMMON, GGUF),
-    "mxfp8":      (31, None,      None, None,    ORDER,    COMMON, GGUF),
-    "mxfp4":      (17, None,      None, NO_MX4,  ORDER,    COMMON, GGUF),
-    "dual":       (17, None,      None, NO_MX4,  ORDER,    COMMON, GGUF),
-    "nvfp4":      (19, NONE,      NONE, None,    INPUTS,   COMMON, GGUF),
-    "q8_0":       (42, NONE,      NONE, TO_GGUF, OTHER,    COMMON, None),
-    "q4_0":       (17, NONE,      NONE, TO_GGUF, OTHER,    COMMON, None),
+    #              dB  mindie     ascendv1 comfyui lightx2v universal gguf vllm-omni   compressed-tensors
+    "w8a8":       (38, None,      None, None,    None,     None,   GGUF, None,       None),
+    "w8a16":      (38, None,      None, None,    "inputs", COMMON, GGUF, INPUTS_TOO, None),
+    "w4a16":      (14, None,      None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     None),
+    "w4a16_g128": (14, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     None),
+    "w4a16_g64":  (16, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     None),
+    "w4a16_g32":  (18, GROUPS,    None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     None),
+    "w4a8":       (14, NOT_RUN,   None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     None),
+    "w4a4":       (14, NO_BIAS,   None, INT4,    MARLIN,   COMMON, GGUF, COMMON,     INT4_INPUTS),
+    "fp8":        (31, NOT_RUN,   None, TENSOR,  None,     COMMON, GGUF, COMMON,     None),
+    "fp8_scaled": (31, NONE,      NONE, None,    "inputs", COMMON, GGUF, COMMON,     None),
+    "mxfp8":      (31, None,      None, None,    ORDER,    COMMON, GGUF, COMMON,     OWN),
+    "mxfp4":      (17, None,      None, NO_MX4,  ORDER,    COMMON, GGUF, COMMON,     OWN),
+    "dual":       (17, None,      None, NO_MX4,  ORDER,    COMMON, GGUF, COMMON,     OWN),
+    "nvfp4":      (19, NONE,      NONE, None,    INPUTS,   COMMON, GGUF, COMMON,     OWN),
+    "q8_0":       (42, NONE,      NONE, TO_GGUF, OTHER,    COMMON, None, COMMON,     TO_GGUF),
+    "q4_0":       (17, NONE,      NONE, TO_GGUF, OTHER,    COMMON, None, COMMON,     TO_GGUF),
 }
 
 
