@@ -8,6 +8,7 @@
 namespace wanslim {
 
 std::function<int()> setup_quant(Options& options);
+std::function<int()> setup_convert(Options& options);
 std::function<int()> setup_verify(Options& options);
 std::function<int()> setup_practices(Options& options);
 std::function<int()> setup_compare(Options& options);

@@ -7,6 +7,8 @@ int main(int argc, char** argv) {
       argc, argv,
       {
           {"quant", "quantize a Wan2.1 transformer", wanslim::setup_quant},
+          {"convert", "write quantized weights for another runtime, or back to float",
+           wanslim::setup_convert},
           {"verify", "check a quantized folder as its runtime reads it", wanslim::setup_verify},
           {"inspect", "tell what is in a checkpoint or a quantized folder", wanslim::setup_inspect},
           {"practices", "list the built-in recipes, or print one", wanslim::setup_practices},

@@ -94,16 +94,23 @@ std::pair<std::string, std::string> parse_option(const std::string& text, const 
 
 }  // namespace
 
-QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe) {
-  QuantOutput out{.format = &choose_format(args, recipe)};
-  for (const std::string& text : args.format_options) {
-    auto [name, value] = parse_option(text, *out.format);
-    if (!out.options.emplace(name, value).second) {
+std::map<std::string, std::string> parse_format_options(const std::vector<std::string>& texts,
+                                                        const Format& format) {
+  std::map<std::string, std::string> out;
+  for (const std::string& text : texts) {
+    auto [name, value] = parse_option(text, format);
+    if (!out.emplace(name, value).second) {
       throw Error({.what = fmt::format("the option {} stands twice", name),
                    .where = "--format_option",
                    .kind = Error::Kind::kUsage});
     }
   }
+  return out;
+}
+
+QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe) {
+  QuantOutput out{.format = &choose_format(args, recipe)};
+  out.options = parse_format_options(args.format_options, *out.format);
   out.shard_bytes = choose_shards(args, recipe, *out.format);
   return out;
 }

@@ -8,6 +8,10 @@
 
 namespace wanslim {
 
+// name=value of Format::options. Errors of kind kUsage.
+std::map<std::string, std::string> parse_format_options(const std::vector<std::string>& texts,
+                                                        const Format& format);
+
 // --format, or what the recipe's savers ask for. Errors of kind kUsage for options that the format has not.
 QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe);
 
