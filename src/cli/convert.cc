@@ -201,6 +201,10 @@ Manifest describe(const Conversion& c, const FormatWriter& writer) {
   if (c.input.manifest) {
     m.recipe = fmt::format("{}, {}", c.input.manifest->recipe, m.recipe);
     m.recipe_hash = c.input.manifest->recipe_hash;
+    // What the codes are codes of stays what it was.
+    m.loras = c.input.manifest->loras;
+    m.rotated_outputs = c.input.manifest->rotated_outputs;
+    m.rotated_inputs = c.input.manifest->rotated_inputs;
   }
   m.variant = variant_name(c.job.geometry);
   for (size_t i = 0; i < c.job.layers.size(); ++i) {

@@ -69,6 +69,8 @@ with temporary() as folder:
     for layer, decibel in after.items():
         rotated = layer.endswith((".v", ".o"))
         check((decibel != before[layer]) == rotated, f"{layer} is rotated: {rotated}")
+    run("convert", root / "vo_mindie", root / "vo_converted", "--format", "comfyui")
+    check(sqnr(root / "vo_converted", model)["layers"] == after, "convert carries the rotation along")
     manifest = root / "vo_mindie" / "wanslim_manifest.json"
     check(json.loads(manifest.read_text())["rotated_outputs"]["blocks.0.self_attn.v"] == 128, "the manifest says it")
     manifest.write_text(manifest.read_text().replace('"rotated_outputs"', '"rotated"').replace('"rotated_inputs"', '"other"'))
