@@ -190,9 +190,9 @@ class Chooser {
         LayerError error;
         if (choice.step) {
           LinearWeight linear{.name = plan.name, .weight = weight.clone()};
-          error = weight_error(
-              quantize_linear(std::move(linear), choice.step->activation, choice.step->weight, whole_.numerics),
-              weight);
+          error = weight_error(quantize_linear(std::move(linear), choice.step->activation,
+                                               choice.step->weight, whole_.numerics),
+                               weight);
         } else {
           error = float_error(weight, plan.name);
         }
@@ -341,7 +341,8 @@ void check_budget(const QuantArgs& args) {
         "a target chooses the schemes: it goes with --quant_type or --candidates, not with a recipe or "
         "--type",
         "quant");
-  if (args.format.empty() && args.quant_type.empty())
+  if (args.formats.size() > 1) throw usage("a target is for one format", "--format");
+  if (args.formats.empty() && args.quant_type.empty())
     throw usage("a target needs --format", "quant", "for example --format gguf --target_bits 5.2");
   if (args.target_bits && !(*args.target_bits >= 1 && *args.target_bits <= 32))
     throw usage(fmt::format("{} bits a weight", *args.target_bits), "--target_bits", "1 to 32");

@@ -10,8 +10,8 @@ bool has_budget(const QuantArgs& args);
 // Errors of kind kUsage for options that do not go together.
 void check_budget(const QuantArgs& args);
 
-// Reads every Linear of the blocks of `weights`, the model as it will be quantized, once. `whole` is the job with
-// all its layers in float. Tells the plan, its error and how far from the best it can be.
+// Reads every Linear of the blocks of `weights`, the model as it will be quantized, once. `whole` is the job
+// with all its layers in float. Tells the plan, its error and how far from the best it can be.
 Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const FormatJob& whole,
                      const WeightSource& weights, Progress& progress);
 

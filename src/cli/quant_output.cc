@@ -31,8 +31,8 @@ std::string format_of(const SaveStep& save) {
   return save.type;
 }
 
-const Format& choose_format(const QuantArgs& args, const Recipe& recipe) {
-  if (!args.format.empty()) return find_format(args.format);
+const Format& choose_format(const Recipe& recipe, const std::string& name) {
+  if (!name.empty()) return find_format(name);
   std::string chosen;
   for (const SaveStep& save : recipe.save) {
     const std::string wanted = format_of(save);
@@ -108,8 +108,8 @@ std::map<std::string, std::string> parse_format_options(const std::vector<std::s
   return out;
 }
 
-QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe) {
-  QuantOutput out{.format = &choose_format(args, recipe)};
+QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe, const std::string& format) {
+  QuantOutput out{.format = &choose_format(recipe, format)};
   out.options = parse_format_options(args.format_options, *out.format);
   out.shard_bytes = choose_shards(args, recipe, *out.format);
   return out;

@@ -12,8 +12,9 @@ namespace wanslim {
 std::map<std::string, std::string> parse_format_options(const std::vector<std::string>& texts,
                                                         const Format& format);
 
-// --format, or what the recipe's savers ask for. Errors of kind kUsage for options that the format has not.
-QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe);
+// `format`, or if it is empty what the recipe's savers ask for. Errors of kind kUsage for options that the
+// format has not.
+QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe, const std::string& format);
 
 // Some runtimes want every Linear of a block in one scheme: widens a built-in practice for them and says so.
 void fit_practice(const Format& format, const std::vector<LayerPlan>& layers, Recipe& recipe,

@@ -76,7 +76,7 @@ void check_type(const QuantArgs& args) {
   if (args.type.empty()) return;
   if (!args.quant_type.empty() || !args.config_path.empty())
     throw usage("only one of --type, --quant_type and --config_path can be given", "quant");
-  if (args.format != "gguf")
+  if (args.formats != std::vector<std::string>{"gguf"})
     throw usage("--type chooses a type of GGUF", "--type", "add --format gguf, or use --quant_type");
   const GgufType* type = find_gguf_type(args.type);
   if (!type || type->encoding == Encoding::kFloat)

@@ -20,8 +20,8 @@ struct QuantArgs {
                                                 trust_remote_code = "False";
   std::vector<std::string> tags;
   bool debug = false;
-  std::string numerics = "precise", format, type;
-  std::vector<std::string> format_options, loras;
+  std::string numerics = "precise", type;
+  std::vector<std::string> formats, format_options, loras;
   std::string target_size;            // of the weight files; empty: no budget
   std::optional<double> target_bits;  // a weight of the blocks' Linears
   std::vector<std::string> candidates;
