@@ -179,7 +179,7 @@ void carry_out(const Conversion& c, FormatWriter& writer, Progress& progress) {
   }
   progress.start("converting", total);
   // A few layers in memory at once, whatever the number of cores.
-  run_workers(std::min(threads(), 4), static_cast<int64_t>(pending.size()), [&](int64_t n) {
+  run_workers(std::min(threads(), c.to_float ? 2 : 4), static_cast<int64_t>(pending.size()), [&](int64_t n) {
     throw_if_interrupted();
     const size_t i = pending[static_cast<size_t>(n)];
     SourceHashes hashes;

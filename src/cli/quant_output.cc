@@ -115,9 +115,24 @@ QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe, const std
   return out;
 }
 
+namespace {
+
+void leave_out(const std::vector<std::string>& patterns, Recipe& recipe) {
+  if (patterns.empty()) return;
+  for (ProcessStep& step : recipe.process) {
+    for (const std::string& pattern : patterns) {
+      if (std::find(step.exclude.begin(), step.exclude.end(), pattern) == step.exclude.end())
+        step.exclude.push_back(pattern);
+    }
+  }
+  recipe.text = recipe_yaml(recipe);
+}
+
+}  // namespace
+
 void fit_practice(const Format& format, const std::vector<LayerPlan>& layers, Recipe& recipe,
                   Progress& progress) {
-  if (!format.needs_all_linears) return;
+  if (format.keeps_float.empty()) return;
   // Patterns that match nothing would be warned of.
   std::vector<std::string> exclude;
   const auto matches_any = [&](std::string_view pattern) {
@@ -128,6 +143,7 @@ void fit_practice(const Format& format, const std::vector<LayerPlan>& layers, Re
   for (const std::string_view pattern : format.keeps_float) {
     if (matches_any(pattern)) exclude.emplace_back(pattern);
   }
+  if (!format.needs_all_linears) return leave_out(exclude, recipe);
   std::vector<std::string> widened;
   for (ProcessStep& step : recipe.process) {
     for (const std::string& pattern : step.exclude) {

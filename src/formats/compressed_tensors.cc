@@ -56,7 +56,7 @@ bool supports(const QuantScheme& s, std::string* why) {
 }
 
 void check(const FormatJob& job) {
-  check_fused_qkv(job, "vLLM");
+  check_vllm_layers(job, "vLLM");
 }
 
 std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob&) {
@@ -213,7 +213,8 @@ Format compressed_tensors_format() {
           .recognizes = recognizes,
           .verify = verify_compressed_tensors,
           .read = read_compressed_tensors,
-          .shards = true};
+          .shards = true,
+          .keeps_float = {"*before_proj", "*after_proj"}};
 }
 
 }  // namespace wanslim

@@ -59,9 +59,14 @@ std::string fused_unit(std::string_view layer) {
   return fmt::format("{}.{}", place->list, place->index);
 }
 
-void check_fused_qkv(const FormatJob& job, std::string_view runtime) {
+void check_vllm_layers(const FormatJob& job, std::string_view runtime) {
   std::map<std::string, const LayerPlan*> first;
   for (const LayerPlan& layer : job.layers) {
+    if (layer.quantized() && !is_core_linear(layer)) {
+      throw Error({.what = fmt::format("{} runs this layer in float", runtime),
+                   .where = layer.name,
+                   .hint = "exclude it in the recipe, or use --quant_type"});
+    }
     const std::string unit = fused_unit(layer.name);
     if (unit.empty()) continue;
     const LayerPlan* other = first.emplace(unit, &layer).first->second;

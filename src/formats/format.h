@@ -137,6 +137,7 @@ struct Format {
   // Wants every Linear of the blocks quantized but those that match `keeps_float`: a built-in practice is
   // widened so, a recipe of the user is held against check().
   bool needs_all_linears = false;
+  // Layers that its runtime never quantizes: a built-in practice leaves them out.
   std::vector<std::string_view> keeps_float = {};
   // Small files of the model's folder that go along, by their endings.
   std::vector<std::string_view> copies = {};

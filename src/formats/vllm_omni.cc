@@ -30,13 +30,7 @@ bool supports(const QuantScheme& s, std::string* why) {
 }
 
 void check(const FormatJob& job) {
-  for (const LayerPlan& layer : job.layers) {
-    if (!layer.quantized() || is_core_linear(layer)) continue;
-    throw Error({.what = "vllm-omni runs this layer in float",
-                 .where = layer.name,
-                 .hint = "exclude it in the recipe, or use --quant_type"});
-  }
-  check_fused_qkv(job, kRuntime);
+  check_vllm_layers(job, kRuntime);
 }
 
 std::vector<OutTensor> plan(const LayerPlan& layer, const FormatJob&) {
@@ -188,7 +182,8 @@ Format vllm_omni_format() {
           .recognizes = recognizes,
           .verify = verify,
           .read = read,
-          .shards = true};
+          .shards = true,
+          .keeps_float = {"*before_proj", "*after_proj"}};
 }
 
 }  // namespace wanslim
