@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages="libfmt-dev libfmt9 libxxhash-dev libxxhash0 libfyaml-dev libfyaml0 libhwy-dev libhwy1 nlohmann-json3-dev libcli11-dev libpng-dev
-  libpng16-16 zlib1g-dev zlib1g libgtest-dev libgmock-dev googletest librapidcheck-dev"
+  libpng16-16 zlib1g-dev zlib1g libgtest-dev libgmock-dev googletest"
 
 sysroot=$PWD/build/arm64-sysroot
 [ "$(cat "$sysroot/packages" 2>/dev/null)" = "$packages" ] && exit 0

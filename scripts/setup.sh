@@ -8,7 +8,7 @@ set -euo pipefail
 packages_build="cmake ninja-build g++ pkg-config libfmt-dev nlohmann-json3-dev libxxhash-dev libfyaml-dev libhwy-dev
   libcli11-dev libpng-dev"
 packages_media="libavformat-dev libavcodec-dev libavutil-dev libswscale-dev" # optional: JPEG, WebP, videos
-packages_test="git python3 libgtest-dev libgmock-dev librapidcheck-dev"
+packages_test="git python3 libgtest-dev libgmock-dev"
 packages_lint="git python3 clang-format-14 clang-tidy-14 mandoc"
 packages_fuzz="clang-14 libclang-rt-14-dev"
 packages_arm64="g++-aarch64-linux-gnu qemu-user"
