@@ -8,7 +8,7 @@ _wanslim() {
   elif [[ $current == -* ]]; then
     words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | grep -oE -e '--[a-z][a-z_-]*' | sort -u)
   else
-    return # files and folders
+    return 0 # files and folders
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words --help --version" -- "$current")
 }

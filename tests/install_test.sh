@@ -22,17 +22,25 @@ commands=$(awk '/^[A-Z]/ {on = /^Subcommands/} on && /^  [a-z]/ {print $1}' <<<"
 
 python3 "$SOURCE/tools/update_man.py" --check "$root/bin/wanslim" || fail "the manual is not that of this program"
 
-# Completion as bash does it: complete_line words... prints the replies for the last word.
+# Completion as bash does it: complete_line words... leaves the replies for the last word in COMPREPLY, `offers` looks
+# for one of them.
 source "$root/share/bash-completion/completions/msmodelslim"
 complete_line() {
   COMP_WORDS=("$@")
   COMP_CWORD=$(($# - 1))
   COMPREPLY=()
   _wanslim
-  printf '%s\n' "${COMPREPLY[@]}"
+}
+offers() {
+  local reply
+  for reply in "${COMPREPLY[@]}"; do [ "$reply" != "$1" ] || return 0; done
+  return 1
 }
 for command in $commands; do
-  complete_line msmodelslim "${command:0:2}" | grep -qx "$command" || fail "bash does not complete $command"
+  complete_line msmodelslim "${command:0:2}"
+  offers "$command" || fail "bash does not complete $command"
 done
-complete_line wanslim quant --model_p | grep -qx -- --model_path || fail "bash does not complete --model_path"
-[ -z "$(complete_line wanslim quant "")" ] || fail "bash offers options where a file belongs"
+complete_line wanslim quant --model_p
+offers --model_path || fail "bash does not complete --model_path"
+complete_line wanslim quant ""
+[ ${#COMPREPLY[@]} = 0 ] || fail "bash offers options where a file belongs"
