@@ -63,7 +63,7 @@ struct DitInputs {
   std::vector<const Tensor*> texts;
   std::vector<Tensor> clips;
 
-  DitInputs(const ModuleArgs& args) : tensors(read_tensors(args.in)) {
+  explicit DitInputs(const ModuleArgs& args) : tensors(read_tensors(args.in)) {
     for (auto& [name, tensor] : tensors) {
       if (name != "in.t" && name.starts_with("in."))
         tensor = floats_of(tensor, args.in + ": \"" + name + "\"");

@@ -31,7 +31,7 @@ ComfyMark parse_mark(std::string_view text, const std::string& where) {
   ComfyMark mark{.format = json_string(json, "format", where)};
   mark.full_precision = json.value("full_precision_matrix_mult", Json(false)) == true;
   const Json params = json.value("params", Json::object());
-  const auto setting = [&](const char* key, Json otherwise) {
+  const auto setting = [&](const char* key, const Json& otherwise) {
     if (json.contains(key)) return json[key];
     return params.is_object() ? params.value(key, otherwise) : otherwise;
   };

@@ -73,12 +73,10 @@ std::set<std::string> ignored_layers(const DiffusersFolder& folder) {
   std::set<std::string> out;
   const auto list = folder.quantization.find(kIgnored);
   if (list == folder.quantization.end() || list->is_null()) return out;
-  const Error wrong({.what = "\"ignored_layers\" is no list of names", .where = folder.where});
-  if (!list->is_array()) throw wrong;
-  for (const Json& name : *list) {
-    if (!name.is_string()) throw wrong;
-    out.insert(name.get<std::string>());
-  }
+  const bool names =
+      list->is_array() && std::ranges::all_of(*list, [](const Json& name) { return name.is_string(); });
+  if (!names) throw Error({.what = "\"ignored_layers\" is no list of names", .where = folder.where});
+  for (const Json& name : *list) out.insert(name.get<std::string>());
   return out;
 }
 

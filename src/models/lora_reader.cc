@@ -207,7 +207,7 @@ LoraFile parse_lora_argument(std::string_view text) {
 
 std::string to_string(const LoraContents& c) {
   std::string out;
-  const auto add = [&](std::string part) { out += (out.empty() ? "" : ", ") + part; };
+  const auto add = [&](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
   if (c.pairs > 0) {
     const std::string ranks = c.least_rank == c.most_rank
                                   ? fmt::format("rank {}", c.least_rank)
