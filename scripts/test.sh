@@ -16,9 +16,10 @@ case "${1:-}" in
 esac
 
 jobs=$(nproc)
-# Where threads start, and where a machine's arithmetic and byte order count; models are run by the program's tests.
-tsan_layers='base|io|quant|calib|formats'
-arm64_layers='base|tensor|io|kernels|quant|nn|formats|golden'
+# Names of tests, as regular expressions: where threads start, and where the arithmetic of a machine counts (models are
+# run there by the program).
+tsan_tests='^(base|quant|calib|formats)/'
+arm64_tests='^(base|tensor|kernels|quant|nn|golden)/|^tests/cli/(golden|module|module_dit|same_bytes)_test'
 total_passed=0 total_failed=0 total_skipped=0
 table=""
 
@@ -91,16 +92,16 @@ run_tests() {
   return $status
 }
 
-# layer_tests preset layers target ...: builds the targets and the test programs of these layers, and runs the tests.
-layer_tests() {
-  local preset=$1 layers=$2 targets
+# some_tests preset regex target ...: builds the targets and the test programs of that name, and runs the tests.
+some_tests() {
+  local preset=$1 regex=$2 targets
   shift 2
   cmake --preset "$preset" >"build/$preset.log"
-  targets=$(ctest --preset "$preset" -N | sed -nE "s,^ *Test +#[0-9]+: (($layers)/[^/]*)\$,\1,p" | tr / _)
+  targets=$(ctest --preset "$preset" -N -R "$regex" | sed -nE 's,^ *Test +#[0-9]+: ([a-z]*/[^/]*)$,\1,p' | tr / _)
   # shellcheck disable=SC2086
   cmake --build --preset "$preset" -j "$jobs" --target "$@" $targets >"build/$preset.log" 2>&1 ||
     { tail -n 60 "build/$preset.log"; return 1; }
-  run_tests "$preset" -R "^($layers${1:+|tests/cli})/"
+  run_tests "$preset" -R "$regex"
 }
 
 tidy() {
@@ -108,9 +109,9 @@ tidy() {
     { grep -E '(warning|error|note):' build/tidy.log | sort -u | head -n 60; return 1; }
 }
 
-arm64_tests() {
+on_arm64() {
   scripts/arm64_sysroot.sh
-  layer_tests arm64 "$arm64_layers" wanslim
+  some_tests arm64 "$arm64_tests" wanslim
 }
 
 if command -v ccache >/dev/null; then
@@ -123,10 +124,10 @@ stage "build" build dev -DWANSLIM_BENCH=ON && stage "tests" run_tests dev || tru
 if [ -z "$quick" ]; then
   stage "build, clang, asan + ubsan" build asan && stage "tests, asan + ubsan" run_tests asan &&
     stage "fuzz" tools/fuzz.sh || true
-  stage "tests, tsan" layer_tests tsan "$tsan_layers" || true
+  stage "tests, tsan" some_tests tsan "$tsan_tests" || true
   stage "clang-tidy" tidy || true
   if [ "$(uname -m)" != aarch64 ]; then
-    stage "tests, arm64" arm64_tests || true
+    stage "tests, arm64" on_arm64 || true
   fi
 fi
 printf '\n%s%5d s  all\n' "$table" $SECONDS
