@@ -17,7 +17,6 @@ run() {
 
 say "1. Packages and build"
 need build
-if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}; fi
 mkdir -p build
 if ! { cmake --preset release && cmake --build --preset release &&
   cmake --install build/release --prefix build/demo; } >build/demo.log 2>&1; then

@@ -114,10 +114,6 @@ on_arm64() {
   some_tests arm64 "$arm64_tests" wanslim
 }
 
-if command -v ccache >/dev/null; then
-  export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
-  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros}
-fi
 stage "packages" packages || exit 1
 stage "sources" sources || true
 stage "build" build dev -DWANSLIM_BENCH=ON && stage "tests" run_tests dev || true
