@@ -3,21 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 
 namespace wanslim {
-
-Tensor rows_of(const Checkpoint& file, const StoredTensor& tensor, int64_t first, int64_t count) {
-  CHECK(!tensor.shape.empty() && first >= 0 && count >= 0 && first + count <= tensor.shape[0]);
-  Shape shape = tensor.shape;
-  shape[0] = count;
-  Tensor out(tensor.dtype, shape);
-  const uint64_t row_bytes = tensor.bytes / static_cast<uint64_t>(std::max<int64_t>(1, tensor.shape[0]));
-  file.read(tensor, static_cast<uint64_t>(first) * row_bytes, out.raw());
-  return out;
-}
 
 FileSource::FileSource(Checkpoint file, Quantized quantized, Stored stored)
     : file_(std::move(file)), quantized_(std::move(quantized)), stored_(std::move(stored)) {

@@ -10,9 +10,6 @@
 
 namespace wanslim {
 
-// Rows first .. first + count of a contiguous tensor.
-Tensor rows_of(const Checkpoint& file, const StoredTensor& tensor, int64_t first, int64_t count);
-
 class FileSource : public WeightSource {
  public:
   // The stored name of an official tensor name or layer path.
@@ -27,7 +24,7 @@ class FileSource : public WeightSource {
   DType dtype(std::string_view tensor) const override { return at(tensor).dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(at(tensor)); }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
-    return rows_of(file_, at(tensor), first, count);
+    return file_.load_rows(at(tensor), first, count);
   }
   std::optional<QuantizedLinear> load_quantized(std::string_view layer) const override;
 

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "formats/file_source.h"
 #include "formats/gguf_text.h"
 #include "formats/loader_checks.h"
 #include "io/gguf.h"
@@ -98,7 +97,7 @@ class GgufSource : public WeightSource {
   DType dtype(std::string_view tensor) const override { return at(tensor).dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(at(tensor)); }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
-    return rows_of(file_, at(tensor), first, count);
+    return file_.load_rows(at(tensor), first, count);
   }
 
   std::optional<QuantizedLinear> load_quantized(std::string_view layer) const override {

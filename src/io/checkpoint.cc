@@ -285,6 +285,16 @@ Tensor Checkpoint::load(const StoredTensor& tensor) const {
   return out;
 }
 
+Tensor Checkpoint::load_rows(const StoredTensor& tensor, int64_t first, int64_t count) const {
+  CHECK(!tensor.shape.empty() && first >= 0 && count >= 0 && first + count <= tensor.shape[0]);
+  Shape shape = tensor.shape;
+  shape[0] = count;
+  Tensor out(tensor.dtype, shape);
+  const uint64_t row_bytes = tensor.bytes / static_cast<uint64_t>(std::max<int64_t>(1, tensor.shape[0]));
+  read(tensor, static_cast<uint64_t>(first) * row_bytes, out.raw());
+  return out;
+}
+
 void Checkpoint::read(const StoredTensor& tensor, uint64_t offset, std::span<std::byte> bytes) const {
   CHECK(offset + bytes.size() <= tensor.bytes);
   try {

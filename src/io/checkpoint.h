@@ -44,6 +44,8 @@ class Checkpoint {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   Tensor load(const StoredTensor& tensor) const;
+  // Rows first .. first + count of a tensor of any rank above 0.
+  Tensor load_rows(const StoredTensor& tensor, int64_t first, int64_t count) const;
   // Bytes of the contiguous tensor from `offset`. Of a strided tensor every call reads the whole range that
   // it touches, and `offset` must be that of an element.
   void read(const StoredTensor& tensor, uint64_t offset, std::span<std::byte> bytes) const;

@@ -35,6 +35,20 @@ std::string index_of(std::initializer_list<std::pair<std::string, std::string>> 
   return out + "}}";
 }
 
+TEST(Checkpoint, RowsAreThoseOfTheWholeTensor) {
+  TempDir dir;
+  Tensor matrix(DType::kF32, {5, 3});
+  for (size_t i = 0; i < 15; ++i) matrix.as<float>()[i] = static_cast<float>(i);
+  std::map<std::string, Tensor> stored;
+  stored["a"] = std::move(matrix);
+  testing::write_safetensors(dir / "m.safetensors", stored);
+  const Checkpoint c = Checkpoint::open(dir / "m.safetensors");
+  const Tensor rows = c.load_rows(*c.find("a"), 3, 2);
+  EXPECT_EQ(rows.shape(), (Shape{2, 3}));
+  EXPECT_THAT(rows.as<float>(), ::testing::ElementsAre(9, 10, 11, 12, 13, 14));
+  EXPECT_EQ(c.load_rows(*c.find("a"), 5, 0).bytes(), 0u);
+}
+
 TEST(Checkpoint, FileShardsAndFolderHoldTheSameTensors) {
   TempDir dir;
   std::filesystem::create_directories(dir / "one");

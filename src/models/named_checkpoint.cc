@@ -15,17 +15,6 @@ NamedCheckpoint::NamedCheckpoint(Checkpoint file, const Rename& official) : file
   }
 }
 
-Tensor NamedCheckpoint::load_rows(std::string_view tensor, int64_t first, int64_t count) const {
-  const StoredTensor& stored = at(tensor);
-  CHECK(!stored.shape.empty() && first >= 0 && count >= 0 && first + count <= stored.shape[0]);
-  Shape shape = stored.shape;
-  shape[0] = count;
-  Tensor out(stored.dtype, shape);
-  const uint64_t row_bytes = stored.shape[0] == 0 ? 0 : stored.bytes / static_cast<uint64_t>(stored.shape[0]);
-  file_.read(stored, static_cast<uint64_t>(first) * row_bytes, out.raw());
-  return out;
-}
-
 const StoredTensor* NamedCheckpoint::find(std::string_view tensor) const {
   const auto it = by_name_.find(tensor);
   return it == by_name_.end() ? nullptr : it->second;

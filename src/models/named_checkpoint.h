@@ -24,7 +24,9 @@ class NamedCheckpoint : public WeightSource {
   Shape shape(std::string_view tensor) const override { return at(tensor).shape; }
   DType dtype(std::string_view tensor) const override { return at(tensor).dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(at(tensor)); }
-  Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override;
+  Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
+    return file_.load_rows(at(tensor), first, count);
+  }
   const Checkpoint& file() const { return file_; }
   // Null if it is missing.
   const StoredTensor* find(std::string_view tensor) const;

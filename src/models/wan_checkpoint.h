@@ -69,6 +69,9 @@ class WanCheckpoint : public WeightSource {
   Shape shape(std::string_view tensor) const override { return at(tensor).spec.shape; }
   DType dtype(std::string_view tensor) const override { return at(tensor).stored->dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(*at(tensor).stored); }
+  Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
+    return file_.load_rows(*at(tensor).stored, first, count);
+  }
 
  private:
   friend WanCheckpoint open_wan(Checkpoint file, const Path& path);
