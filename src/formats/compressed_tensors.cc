@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "formats/pack.h"
-#include "formats/vllm_omni.h"
+#include "formats/vllm.h"
 
 namespace wanslim {
 namespace {
@@ -88,18 +88,12 @@ std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, co
   return out;
 }
 
-// A module in the spellings of diffusers and of vllm-omni.
-void add_module(const std::string& name, std::vector<std::string>& to) {
-  to.push_back(name);
-  if (std::string module = vllm_omni_module(name); module != name) to.push_back(std::move(module));
-}
-
 // What stays float and has a weight: readers that go by tensor names take norms and convolutions for Linears.
 std::vector<std::string> ignored(const FormatJob& job) {
   std::vector<std::string> out;
   for (const LayerPlan& layer : job.layers) {
     if (layer.quantized()) continue;
-    if (layer.linear) add_module(diffusers_name(layer.name), out);
+    if (layer.linear) add_vllm_module(diffusers_name(layer.name), out);
     if (!layer.linear && layer.name.ends_with(".weight"))
       out.push_back(diffusers_name(layer.name.substr(0, layer.name.size() - 7)));
   }
@@ -115,16 +109,16 @@ std::vector<Sidecar> sidecars(const std::vector<OutTensor>& tensors, const Forma
                                     [&](const CtGroup& g) { return g.scheme == layer.scheme; });
     const auto g = static_cast<size_t>(found - groups.begin());
     if (found == groups.end()) {
-      groups.push_back({.scheme = layer.scheme, .format = std::string(ct_format(layer.scheme))});
+      groups.push_back({.scheme = layer.scheme});
       names.emplace_back();
     }
-    add_module(diffusers_name(layer.name), names[g]);
+    add_vllm_module(diffusers_name(layer.name), names[g]);
   }
   Json config_groups = Json::object();
   std::set<std::string> kinds;
   for (size_t g = 0; g < groups.size(); ++g) {
     groups[g].all = groups.size() == 1;
-    kinds.insert(groups[g].format);
+    kinds.emplace(ct_format(groups[g].scheme));
     Json json = ct_group_json(groups[g]);
     if (!groups[g].all) json["targets"] = names[g];
     config_groups[fmt::format("group_{}", g)] = std::move(json);
@@ -181,7 +175,7 @@ Json ct_group_json(const CtGroup& group) {
           {"weights", std::move(weights)},
           {"input_activations", std::move(inputs)},
           {"output_activations", nullptr},
-          {"format", group.format}};
+          {"format", ct_format(s)}};
 }
 
 std::vector<OutTensor> ct_tensors(const std::string& name, const QuantScheme& s, int64_t out, int64_t in) {

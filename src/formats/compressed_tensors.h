@@ -21,7 +21,6 @@ Format compressed_tensors_format();
 // One of "config_groups".
 struct CtGroup {
   QuantScheme scheme;
-  std::string format = {};             // "pack-quantized", ...
   bool all = false;                    // "Linear": every one that is not ignored
   std::set<std::string> targets = {};  // else these, diffusers names
 };

@@ -86,7 +86,7 @@ QuantScheme scheme_of(const Json& group, std::string_view where) {
 // The group's tensors against what the package takes; `weight` is the one that holds the codes.
 void check_layer(const DiffusersFolder& folder, const std::string& module, const CtGroup& group,
                  VerifyReport& report) {
-  const bool packed = group.format == "pack-quantized";
+  const bool packed = ct_format(group.scheme) == "pack-quantized";
   const std::string codes = module + (packed ? ".weight_packed" : ".weight");
   const StoredTensor* weight = folder.file.find(codes);
   if (!weight || weight->shape.size() != 2) {
@@ -131,7 +131,7 @@ std::optional<QuantizedLinear> load_linear(const CtConfig& config, const FileSou
   if (!group) return std::nullopt;
   QuantizedLinear q;
   q.scheme = group->scheme;
-  if (group->format == "pack-quantized") {
+  if (ct_format(q.scheme) == "pack-quantized") {
     const Tensor packed = source.load_as(layer + ".weight_packed", DType::kI32, 2);
     const Tensor shape = source.load_as(layer + ".weight_shape", DType::kI64, 1);
     const int bits = static_cast<int>(ct_bits(q.scheme));
@@ -168,7 +168,6 @@ CtConfig parse_ct_config(const Json& quantization, std::string_view where) {
   for (const auto& [name, json] : groups.items()) {
     const std::string at = fmt::format("{}: {}", where, printable(name));
     CtGroup group{.scheme = scheme_of(json, at)};
-    group.format = ct_format(group.scheme);
     group.targets = names_in(json, "targets", at);
     group.all = group.targets.count("Linear") > 0;
     out.groups.push_back(std::move(group));
@@ -182,7 +181,7 @@ VerifyReport verify_compressed_tensors(const Path& path) {
   const DiffusersFolder folder = open_diffusers(path);
   const CtConfig config = parse_ct_config(folder.quantization, folder.where);
   std::set<std::string> kinds;
-  for (const CtGroup& group : config.groups) kinds.insert(group.format);
+  for (const CtGroup& group : config.groups) kinds.emplace(ct_format(group.scheme));
   const std::string format = json_string(folder.quantization, "format", folder.where);
   if (format != (kinds.size() == 1 ? *kinds.begin() : "mixed-precision"))
     report.problems.push_back(

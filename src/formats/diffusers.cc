@@ -44,41 +44,6 @@ std::vector<Sidecar> diffusers_sidecars(const std::vector<OutTensor>& tensors, c
   return out;
 }
 
-std::vector<std::string> float_linears(const FormatJob& job) {
-  std::vector<std::string> out;
-  for (const LayerPlan& layer : job.layers) {
-    if (layer.linear && !layer.quantized()) out.push_back(diffusers_name(layer.name));
-  }
-  return out;
-}
-
-std::string fused_unit(std::string_view layer) {
-  const auto place = parse_block_path(layer);
-  if (!place) return {};
-  if (place->rest != "self_attn.q" && place->rest != "self_attn.k" && place->rest != "self_attn.v") return {};
-  return fmt::format("{}.{}", place->list, place->index);
-}
-
-void check_vllm_layers(const FormatJob& job, std::string_view runtime) {
-  std::map<std::string, const LayerPlan*> first;
-  for (const LayerPlan& layer : job.layers) {
-    if (layer.quantized() && !is_core_linear(layer)) {
-      throw Error({.what = fmt::format("{} runs this layer in float", runtime),
-                   .where = layer.name,
-                   .hint = "exclude it in the recipe, or use --quant_type"});
-    }
-    const std::string unit = fused_unit(layer.name);
-    if (unit.empty()) continue;
-    const LayerPlan* other = first.emplace(unit, &layer).first->second;
-    if (other->scheme == layer.scheme) continue;
-    throw Error(
-        {.what = fmt::format("{} runs self_attn.q, .k and .v as one Linear, and {} has another scheme",
-                             runtime, other->name),
-         .where = layer.name,
-         .hint = "take all three or none in the same entry of the recipe"});
-  }
-}
-
 bool has_quant_method(const Path& folder, std::string_view method) {
   const Path path = folder / kDiffusersConfig;
   if (!std::filesystem::is_directory(folder) || !std::filesystem::is_regular_file(path)) return false;

@@ -28,15 +28,6 @@ std::vector<FileLayout> diffusers_layout(const std::vector<OutTensor>& tensors, 
 // The index, if there are shards, and config.json with this "quantization_config".
 std::vector<Sidecar> diffusers_sidecars(const std::vector<OutTensor>& tensors, const FormatJob& job,
                                         Json quantization);
-// Diffusers names of the Linears that stay float, in official order.
-std::vector<std::string> float_linears(const FormatJob& job);
-
-// Error unless the quantized layers are Linears of blocks other than VACE's projections in and out, and q, k
-// and v of each self attention have the same scheme: vLLM's modules run those in float, and these as one
-// Linear.
-void check_vllm_layers(const FormatJob& job, std::string_view runtime);
-// "blocks.3" of a layer that is such a q, k or v; empty of others. Official names.
-std::string fused_unit(std::string_view layer);
 
 // Does config.json of the folder name this quant_method? False for what cannot be read.
 bool has_quant_method(const Path& folder, std::string_view method);

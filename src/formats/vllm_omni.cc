@@ -12,6 +12,7 @@
 #include "formats/loader_checks.h"
 #include "formats/model_checks.h"
 #include "formats/pack.h"
+#include "formats/vllm.h"
 
 namespace wanslim {
 namespace {
@@ -53,10 +54,9 @@ std::vector<Encoded> encode(const LayerPlan& layer, const QuantizedLinear& q, co
 }
 
 std::vector<Sidecar> sidecars(const std::vector<OutTensor>& tensors, const FormatJob& job) {
-  Json ignored = Json::array();
-  for (const std::string& name : float_linears(job)) {
-    ignored.push_back(name);
-    if (const std::string module = vllm_omni_module(name); module != name) ignored.push_back(module);
+  std::vector<std::string> ignored;
+  for (const LayerPlan& layer : job.layers) {
+    if (layer.linear && !layer.quantized()) add_vllm_module(diffusers_name(layer.name), ignored);
   }
   return diffusers_sidecars(tensors, job,
                             {{"quant_method", kMethod},
@@ -156,17 +156,6 @@ std::unique_ptr<WeightSource> read(const Path& path) {
 }
 
 }  // namespace
-
-std::string vllm_omni_module(std::string_view diffusers) {
-  std::string out(diffusers);
-  const auto replace = [&](std::string_view ending, std::string_view by) {
-    if (out.ends_with(ending)) out = out.substr(0, out.size() - ending.size()) + std::string(by);
-  };
-  replace(".ffn.net.0.proj", ".ffn.net_0.proj");
-  replace(".ffn.net.2", ".ffn.net_2");
-  replace(".to_out.0", ".to_out");
-  return out;
-}
 
 Format vllm_omni_format() {
   return {.name = kRuntime,

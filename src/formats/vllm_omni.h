@@ -12,8 +12,4 @@ namespace wanslim {
 
 Format vllm_omni_format();
 
-// What vllm-omni's own modules are called where that is not the diffusers name: it compares "ignored_layers"
-// with those ("ffn.net_2", "to_out"). The name itself otherwise.
-std::string vllm_omni_module(std::string_view diffusers);
-
 }  // namespace wanslim

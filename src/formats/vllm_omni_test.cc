@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/model_testing.h"
+#include "formats/vllm.h"
 
 namespace wanslim {
 namespace {
