@@ -35,14 +35,6 @@ constexpr Row kBlock[] = {
     {{"pos_embedding.embedding", "layer.0.SelfAttention.relative_attention_bias", "attn_rel_b"}},
 };
 
-constexpr Umt5Geometry kXxl = {.vocabulary = 256384,
-                               .dim = 4096,
-                               .attention_dim = 4096,
-                               .ffn_dim = 10240,
-                               .heads = 64,
-                               .layers = 24,
-                               .buckets = 32};
-
 std::optional<std::string> rename(std::string_view name, size_t from, size_t to) {
   std::string prefix;
   std::string_view rest = name;
@@ -69,7 +61,7 @@ std::optional<std::string> rename(std::string_view name, size_t from, size_t to)
 }  // namespace
 
 std::string umt5_variant(const Umt5Geometry& geometry) {
-  return geometry == kXxl ? "umt5-xxl" : "umt5-custom";
+  return geometry == kUmt5Xxl ? "umt5-xxl" : "umt5-custom";
 }
 
 std::optional<std::string> umt5_official_name(Umt5Naming naming, std::string_view name) {

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The umT5 text encoder as data: its sizes, its vocabulary, and what its tensors are called. Names of GGUF
+// The umT5 text encoder as data: its sizes, and what its tensors are called. Names of GGUF
 // files: llama.cpp's t5encoder architecture (spec formats C4); of transformers: UMT5EncoderModel.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace wanslim {
 
-// Sizes, all read from the tensors. umT5-xxl: 256384, 4096, 4096, 10240, 64, 24, 32.
+// Sizes, all read from the tensors.
 struct Umt5Geometry {
   int64_t vocabulary = 0, dim = 0, attention_dim = 0, ffn_dim = 0, heads = 0, layers = 0, buckets = 0;
   int64_t head_dim() const { return attention_dim / heads; }
   bool operator==(const Umt5Geometry&) const = default;
 };
+
+// The published encoder.
+inline constexpr Umt5Geometry kUmt5Xxl = {.vocabulary = 256384,
+                                          .dim = 4096,
+                                          .attention_dim = 4096,
+                                          .ffn_dim = 10240,
+                                          .heads = 64,
+                                          .layers = 24,
+                                          .buckets = 32};
 
 constexpr double kUmt5Eps = 1e-6;
 
@@ -31,21 +39,5 @@ enum class Umt5Naming : uint8_t { kOfficial, kTransformers, kGguf };
 // encoder is called so.
 std::optional<std::string> umt5_official_name(Umt5Naming naming, std::string_view name);
 std::optional<std::string> umt5_name_in(Umt5Naming naming, std::string_view official);
-
-// A unigram vocabulary as files of other programs carry it.
-struct Vocabulary {
-  // SentencePiece's numbers.
-  enum class Kind : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
-  struct Piece {
-    std::string text;
-    float score = 0;
-    Kind kind = Kind::kNormal;
-  };
-  std::vector<Piece> pieces;  // by id
-  std::string charsmap;       // SentencePiece's precompiled normalization; empty: none
-  bool space_prefix = true, merges_spaces = true;
-  int32_t unknown = 0, end = 1;
-  std::optional<int32_t> padding = {};
-};
 
 }  // namespace wanslim

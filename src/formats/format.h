@@ -18,6 +18,7 @@
 #include "config/model_part.h"
 #include "config/recipe.h"
 #include "config/umt5_naming.h"
+#include "config/vocabulary.h"
 #include "config/wan_variants.h"
 #include "io/file.h"
 #include "io/safetensors.h"

@@ -18,6 +18,10 @@ struct ClipGeometry {
   bool operator==(const ClipGeometry&) const = default;
 };
 
+// The published encoder.
+inline constexpr ClipGeometry kClipVitH14 = {
+    .dim = 1280, .mlp_dim = 5120, .layers = 32, .patch = 14, .tokens = 257, .out_dim = 1024};
+
 // Error naming the tensor if the weights have no visual tower.
 ClipGeometry clip_geometry(const WeightSource& weights);
 

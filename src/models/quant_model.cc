@@ -21,9 +21,6 @@ constexpr std::string_view kClipTensor = "visual.patch_embedding.weight", kTextu
 // transformers ties it to "shared.weight" and may store both.
 constexpr std::string_view kTiedEmbedding = "encoder.embed_tokens.weight";
 
-constexpr ClipGeometry kVitH14 = {
-    .dim = 1280, .mlp_dim = 5120, .layers = 32, .patch = 14, .tokens = 257, .out_dim = 1024};
-
 // Error if the file holds a tensor under another name than the layers have.
 void require_no_more(const QuantModel& model, const NamedCheckpoint& weights, std::string_view ignored) {
   std::set<const StoredTensor*> known;
@@ -54,7 +51,7 @@ QuantModel open_text_encoder(const Path& path) {
 QuantModel open_image_encoder(const Path& path) {
   auto weights = std::make_shared<NamedCheckpoint>(open_clip(path));
   QuantModel model{.part = ModelPart::kImageEncoder};
-  model.variant = clip_geometry(*weights) == kVitH14 ? "clip-vit-h-14" : "clip-custom";
+  model.variant = clip_geometry(*weights) == kClipVitH14 ? "clip-vit-h-14" : "clip-custom";
   model.layers = clip_layers(*weights);
   // No runtime computes with it, but LightX2V wants to find it.
   if (weights->has(kLogScale)) {

@@ -15,19 +15,10 @@
 namespace wanslim {
 namespace {
 
-const Umt5Geometry kPublishedText{.vocabulary = 256384,
-                                  .dim = 4096,
-                                  .attention_dim = 4096,
-                                  .ffn_dim = 10240,
-                                  .heads = 64,
-                                  .layers = 24,
-                                  .buckets = 32};
-const ClipGeometry kPublishedClip{
-    .dim = 1280, .mlp_dim = 5120, .layers = 32, .patch = 14, .tokens = 257, .out_dim = 1024};
 constexpr int64_t kPublishedVae = 96, kSmallVae = 8;
 
 Umt5Geometry text_geometry(int64_t dim) {
-  if (dim == kPublishedText.dim) return kPublishedText;
+  if (dim == kUmt5Xxl.dim) return kUmt5Xxl;
   return {.vocabulary = 1024,
           .dim = dim,
           .attention_dim = 64,
@@ -39,7 +30,7 @@ Umt5Geometry text_geometry(int64_t dim) {
 
 // A head of CLIP is 80 wide, so only multiples of that can be a width.
 ClipGeometry clip_geometry_of(int64_t dim) {
-  if (dim == kPublishedClip.dim) return kPublishedClip;
+  if (dim == kClipVitH14.dim) return kClipVitH14;
   return {.dim = dim, .mlp_dim = 2 * dim, .layers = 2, .patch = 14, .tokens = 257, .out_dim = 0};
 }
 
@@ -86,7 +77,7 @@ std::vector<SynthPart> synth_parts(const WanGeometry& g) {
   std::vector<SynthPart> parts;
   const Umt5Geometry text = text_geometry(g.text_dim);
   parts.push_back({"models_t5_umt5-xxl-enc-bf16.safetensors", DType::kBF16, umt5_tensor_specs(text)});
-  const int64_t vae = text == kPublishedText ? kPublishedVae : kSmallVae;
+  const int64_t vae = text == kUmt5Xxl ? kPublishedVae : kSmallVae;
   parts.push_back({"Wan2.1_VAE.safetensors", DType::kF32, vae_specs(vae, g.out_dim)});
   if (g.has_image_condition) {
     parts.push_back(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vocabulary of a tokenizer as files of other programs carry it.
 #pragma once
-#include "config/umt5_naming.h"
+#include "config/vocabulary.h"
 #include "models/tokenizer_spec.h"
 
 namespace wanslim {
