@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace wanslim {
 
@@ -13,6 +14,13 @@ Error::Error(Parts p) : parts(std::move(p)) {
   text += parts.what;
   if (!parts.hint.empty()) text += " (" + parts.hint + ")";
   text = printable(text);
+}
+
+Error usage_error(std::string what, std::string where, std::string hint) {
+  return Error({.what = std::move(what),
+                .where = std::move(where),
+                .hint = std::move(hint),
+                .kind = Error::Kind::kUsage});
 }
 
 Error system_error(std::string_view action, std::string_view path, int error_number) {

@@ -33,6 +33,9 @@ struct Error : std::exception {
   std::string text;  // "where: what (hint)" on one line, control characters replaced by '?'
 };
 
+// Kind::kUsage.
+Error usage_error(std::string what, std::string where, std::string hint = {});
+
 // System call failure on `path`: the text of `error_number`, with a hint for ENOSPC, EACCES, EIO and the
 // like.
 Error system_error(std::string_view action, std::string_view path, int error_number);

@@ -40,26 +40,20 @@ struct Conversion {
   std::vector<Sidecar> extra = {};
 };
 
-Error usage(std::string what, std::string where, std::string hint = {}) {
-  return Error({.what = std::move(what),
-                .where = std::move(where),
-                .hint = std::move(hint),
-                .kind = Error::Kind::kUsage});
-}
-
 void check_arguments(const ConvertArgs& args) {
   if (args.format.empty() == args.to.empty())
-    throw usage("one of --format and --to float is required", "convert", "the formats are " + format_names());
+    throw usage_error("one of --format and --to float is required", "convert",
+                      "the formats are " + format_names());
   if (!args.dtype.empty() && args.to.empty())
-    throw usage("--dtype is for --to float", "--dtype", "codes and scales stay as they are");
+    throw usage_error("--dtype is for --to float", "--dtype", "codes and scales stay as they are");
   if (args.part_file_size < 0 || args.part_file_size > (1 << 20))
-    throw usage(fmt::format("{} GiB", args.part_file_size), "--part_file_size", "0 for one file");
+    throw usage_error(fmt::format("{} GiB", args.part_file_size), "--part_file_size", "0 for one file");
   if (args.threads < 0 || args.threads > 4096)
-    throw usage(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
+    throw usage_error(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
   std::error_code ignored;
   const Path in = std::filesystem::is_directory(args.in) ? Path(args.in) : Path(args.in).parent_path() / ".";
   if (std::filesystem::equivalent(in, args.out, ignored))
-    throw usage("IN and OUT are the same folder", "OUT", "give another folder");
+    throw usage_error("IN and OUT are the same folder", "OUT", "give another folder");
 }
 
 // The recipe goes along; config.json where the format wants small files of the model's folder.
@@ -78,19 +72,6 @@ std::vector<Sidecar> extra_files(const ConvertArgs& args, const Conversion& c) {
   return out;
 }
 
-// The new format executes less than what some Linears carry: smoothing, low-rank pairs, calibrated inputs.
-void check_plain(const QuantizedLinear& q, const Format& format) {
-  const char* what = !q.smooth.empty()      ? "a smoothing vector"
-                     : !q.lora_up.empty()   ? "a low-rank pair"
-                     : !q.act_scale.empty() ? "scales of its inputs"
-                                            : nullptr;
-  if (!what) return;
-  throw Error(
-      {.what = fmt::format("the Linear has {}, which convert does not carry to {}", what, format.name),
-       .where = q.name,
-       .hint = "use --to float, or quantize the float model for this format"});
-}
-
 Conversion prepare(const ConvertArgs& args, Progress& progress) {
   check_arguments(args);
   Conversion c;
@@ -99,7 +80,7 @@ Conversion prepare(const ConvertArgs& args, Progress& progress) {
   c.job.options = parse_format_options(args.format_options, *c.format);
   if (!args.dtype.empty()) c.job.options["dtype"] = args.dtype;
   if (args.part_file_size > 0 && !c.format->shards)
-    throw usage(fmt::format("{} loads one file and no shards", c.format->name), "--part_file_size");
+    throw usage_error(fmt::format("{} loads one file and no shards", c.format->name), "--part_file_size");
   c.job.shard_bytes = static_cast<uint64_t>(args.part_file_size) << 30;
   c.job.slim = args.slim;
   c.input = open_convert_input(args.in, args.against, progress);
@@ -111,8 +92,14 @@ Conversion prepare(const ConvertArgs& args, Progress& progress) {
       layer.scheme = {};
       layer.hadamard_group = 0;
     }
-    if (args.slim) throw usage("a float checkpoint has every tensor", "--slim");
+    if (args.slim) throw usage_error("a float checkpoint has every tensor", "--slim");
   } else {
+    if (const auto& extra = c.input.extra) {
+      throw Error({.what = fmt::format("the Linear has {}, which convert does not carry to {}", extra->what,
+                                       c.format->name),
+                   .where = extra->layer,
+                   .hint = "use --to float, or quantize the float model for this format"});
+    }
     check_supported(*c.format, c.job);
   }
   c.extra = extra_files(args, c);
@@ -159,7 +146,6 @@ LayerValue read_layer(const Conversion& c, size_t index, const FormatWriter& wri
   hashes.push_back(hash_hex(q.weight.raw()));
   if (!q.bias.empty()) hashes.push_back(hash_hex(q.bias.raw()));
   if (!c.to_float) {
-    check_plain(q, *c.format);
     if (!q.bias.empty()) q.bias = float_tensor(q.bias, DType::kF32, stored.name + ".bias");
     value.quantized = std::move(q);
     return value;

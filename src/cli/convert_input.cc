@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "models/model_layers.h"
+#include "models/quant_model.h"
 #include "models/wan_config.h"
 #include "models/wan_geometry.h"
 #include "tensor/dequantize.h"
@@ -45,7 +46,14 @@ void expect_shape(const std::string& name, const Shape& got, const Shape& expect
        .where = name});
 }
 
-LayerPlan plan_of(const TensorSpec& spec, const ConvertInput& in) {
+// What few formats execute beside the codes; empty if there is nothing.
+std::string_view extra_of(const QuantizedLinear& q) {
+  if (!q.smooth.empty()) return "a smoothing vector";
+  if (!q.lora_up.empty()) return "a low-rank pair";
+  return q.act_scale.empty() ? "" : "scales of its inputs";
+}
+
+LayerPlan plan_of(const TensorSpec& spec, ConvertInput& in) {
   LayerPlan layer;
   layer.linear = spec.is_linear_weight();
   layer.name = layer.linear ? spec.layer : spec.name;
@@ -56,6 +64,8 @@ LayerPlan plan_of(const TensorSpec& spec, const ConvertInput& in) {
       expect_shape(layer.name, {out_features(*q), in_features(*q)}, spec.shape);
       layer.scheme = q->scheme;
       layer.hadamard_group = q->hadamard_group;
+      if (const auto what = extra_of(*q); !what.empty() && !in.extra)
+        in.extra = {.layer = layer.name, .what = what};
       layer.has_bias = !q->bias.empty();
       layer.dtype = q->weight.dtype();
       if (layer.has_bias) layer.bias_dtype = q->bias.dtype();
@@ -82,6 +92,10 @@ ConvertInput open_convert_input(const Path& path, const std::string& against, Pr
   ConvertInput in;
   in.format = &recognize_format(path);
   in.file = Checkpoint::open(path);
+  if (const ModelPart part = detect_part(in.file); part != ModelPart::kTransformer)
+    throw Error({.what = fmt::format("convert takes a transformer, and this is a {}", name_of(part)),
+                 .where = path.string(),
+                 .hint = "quantize the float file for the other format"});
   in.source = in.format->read(path);
   if (!against.empty()) in.model = open_wan(against);
   if (std::filesystem::is_directory(path)) in.manifest = read_manifest(path);

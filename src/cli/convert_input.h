@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/progress.h"
@@ -23,6 +24,12 @@ struct ConvertInput {
   std::optional<Manifest> manifest;
   WanGeometry geometry;
   std::vector<LayerPlan> layers;  // official order, with the schemes that the file has
+  // The first Linear that carries more than codes, scales, bias and rotation.
+  struct Extra {
+    std::string layer;
+    std::string_view what;  // "a low-rank pair"
+  };
+  std::optional<Extra> extra;
   // Where a float tensor comes from: the file, or the model if the file leaves it out. Error if neither has
   // it.
   const WeightSource& holder(const std::string& tensor) const;

@@ -22,10 +22,7 @@ namespace wanslim {
 namespace {
 
 [[noreturn]] void refuse(std::string what, std::string where, std::string hint = {}) {
-  throw Error{{.what = std::move(what),
-               .where = std::move(where),
-               .hint = std::move(hint),
-               .kind = Error::Kind::kUsage}};
+  throw usage_error(std::move(what), std::move(where), std::move(hint));
 }
 
 void require(const std::string& value, const char* option, const WanTask& task) {

@@ -50,9 +50,7 @@ std::vector<Target> choose_targets(const QuantArgs& args, const Recipe& recipe) 
   for (const std::string& name : args.formats) {
     for (const Target& other : out) {
       if (other.output.format->name != name) continue;
-      throw Error({.what = fmt::format("the format {} stands twice", name),
-                   .where = "--format",
-                   .kind = Error::Kind::kUsage});
+      throw usage_error(fmt::format("the format {} stands twice", name), "--format");
     }
     out.push_back({.output = choose_output(args, recipe, name), .path = Path(args.save_path) / name});
   }

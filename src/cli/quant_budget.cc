@@ -13,6 +13,7 @@
 #include "base/interrupt.h"
 #include "calib/walk.h"
 #include "cli/budget_recipe.h"
+#include "cli/quant_plan.h"
 #include "cli/terminal.h"
 #include "config/practices.h"
 #include "config/recipe_yaml.h"
@@ -26,13 +27,6 @@
 
 namespace wanslim {
 namespace {
-
-Error usage(std::string what, std::string where, std::string hint = {}) {
-  return Error({.what = std::move(what),
-                .where = std::move(where),
-                .hint = std::move(hint),
-                .kind = Error::Kind::kUsage});
-}
 
 // A practice, and what it makes of every layer.
 struct Candidate {
@@ -114,12 +108,12 @@ class Chooser {
       }
     }
     if (candidates_.empty()) {
-      throw usage(fmt::format("the format {} has no scheme to choose from{}", output_.format->name,
-                              args_.quant_type.empty() ? " with float activations" : ""),
-                  "--candidates", "name some: --candidates w8a8,nvfp4");
+      throw usage_error(fmt::format("the format {} has no scheme to choose from{}", output_.format->name,
+                                    args_.quant_type.empty() ? " with float activations" : ""),
+                        "--candidates", "name some: --candidates w8a8,nvfp4");
     }
-    FormatJob floats = job_of(whole_, layers_, false);
-    floats_ = bytes_of(floats);
+    // With --slim too: what is left out of the file is in the memory of the runtime all the same.
+    floats_ = bytes_of(job_of(whole_, layers_, false));
   }
 
   static ProcessStep last_step(const Practice& practice) {
@@ -143,8 +137,8 @@ class Chooser {
     c.job = job_of(whole_, std::move(plan.layers), args_.slim);
     for (const LayerPlan& layer : c.job.layers) {
       if (layer.hadamard_group > 0 || layer.low_rank > 0)
-        throw usage("a budget chooses among plain schemes", "--candidates",
-                    practice.name + " prepares its layers");
+        throw usage_error("a budget chooses among plain schemes", "--candidates",
+                          practice.name + " prepares its layers");
     }
     check_supported(*output_.format, c.job);
     c.bytes = bytes_of(c.job);
@@ -226,8 +220,9 @@ class Chooser {
     fixed = c.output_bytes - chosen;
     const uint64_t target = parse_byte_size(args_.target_size, "--target_size");
     if (target > fixed) return target - fixed;
-    throw usage(fmt::format("what is not chosen takes {} already", human_bytes(static_cast<double>(fixed))),
-                "--target_size");
+    throw usage_error(
+        fmt::format("what is not chosen takes {} already", human_bytes(static_cast<double>(fixed))),
+        "--target_size");
   }
 
   double weights() const {
@@ -249,7 +244,7 @@ class Chooser {
     if (auto plan = solve_budget(items, budget)) return *plan;
     std::vector<std::string> names;
     for (const Candidate& c : candidates_) names.push_back(c.name);
-    throw usage(
+    throw usage_error(
         fmt::format("the smallest of {} takes {} in the blocks ({:.2f} bits a weight), more than the {} that "
                     "are left",
                     fmt::join(names, ", "), human_bytes(static_cast<double>(smallest)),
@@ -273,8 +268,8 @@ class Chooser {
       names[at].insert(layers_[found_[i].index].name);
     }
     if (steps.empty())
-      throw usage("the float model is within the target, there is nothing to quantize",
-                  args_.target_size.empty() ? "--target_bits" : "--target_size");
+      throw usage_error("the float model is within the target, there is nothing to quantize",
+                        args_.target_size.empty() ? "--target_bits" : "--target_size");
     for (size_t k = 0; k < steps.size(); ++k) {
       steps[k].include = layer_patterns(names[k], layers_);
       steps[k].exclude.clear();
@@ -292,9 +287,7 @@ class Chooser {
     std::vector<std::string> kinds;
     std::map<std::string, std::map<std::string, int>> counts;
     for (size_t i = 0; i < found_.size(); ++i) {
-      const std::string& name = layers_[found_[i].index].name;
-      const auto path = parse_block_path(name);
-      const std::string kind = path ? fmt::format("{}.*.{}", path->list, path->rest) : name;
+      const std::string kind = layer_kind(layers_[found_[i].index].name);
       if (!counts.count(kind)) kinds.push_back(kind);
       ++counts[kind][found_[i].choices[plan.chosen[i]].label];
     }
@@ -333,28 +326,29 @@ bool has_budget(const QuantArgs& args) {
 void check_budget(const QuantArgs& args) {
   if (!has_budget(args)) return;
   if (args.target_size.empty() && !args.target_bits)
-    throw usage("--candidates are for --target_size and --target_bits", "--candidates");
+    throw usage_error("--candidates are for --target_size and --target_bits", "--candidates");
   if (!args.target_size.empty() && args.target_bits)
-    throw usage("only one of --target_size and --target_bits can be given", "quant");
+    throw usage_error("only one of --target_size and --target_bits can be given", "quant");
   if (!args.config_path.empty() || !args.type.empty())
-    throw usage(
+    throw usage_error(
         "a target chooses the schemes: it goes with --quant_type or --candidates, not with a recipe or "
         "--type",
         "quant");
-  if (args.formats.size() > 1) throw usage("a target is for one format", "--format");
+  if (args.formats.size() > 1) throw usage_error("a target is for one format", "--format");
   if (args.formats.empty() && args.quant_type.empty())
-    throw usage("a target needs --format", "quant", "for example --format gguf --target_bits 5.2");
+    throw usage_error("a target needs --format", "quant", "for example --format gguf --target_bits 5.2");
   if (args.target_bits && !(*args.target_bits >= 1 && *args.target_bits <= 32))
-    throw usage(fmt::format("{} bits a weight", *args.target_bits), "--target_bits", "1 to 32");
+    throw usage_error(fmt::format("{} bits a weight", *args.target_bits), "--target_bits", "1 to 32");
   if (!args.target_size.empty()) parse_byte_size(args.target_size, "--target_size");
 }
 
 Recipe budget_recipe(const QuantArgs& args, const QuantOutput& output, const FormatJob& whole,
                      const WeightSource& weights, Progress& progress) {
   if (output.format->needs_all_linears) {
-    throw usage(fmt::format("{} runs all Linears of the blocks in one scheme: there is nothing to choose",
-                            output.format->name),
-                "--format");
+    throw usage_error(
+        fmt::format("{} runs all Linears of the blocks in one scheme: there is nothing to choose",
+                    output.format->name),
+        "--format");
   }
   return Chooser(args, output, whole, weights, progress).run();
 }

@@ -92,6 +92,17 @@ std::pair<std::string, std::string> parse_option(const std::string& text, const 
                names.empty() ? "it has none at all" : fmt::format("it has {}", fmt::join(names, ", ")));
 }
 
+void leave_out(const std::vector<std::string>& patterns, Recipe& recipe) {
+  if (patterns.empty()) return;
+  for (ProcessStep& step : recipe.process) {
+    for (const std::string& pattern : patterns) {
+      if (std::find(step.exclude.begin(), step.exclude.end(), pattern) == step.exclude.end())
+        step.exclude.push_back(pattern);
+    }
+  }
+  recipe.text = recipe_yaml(recipe);
+}
+
 }  // namespace
 
 std::map<std::string, std::string> parse_format_options(const std::vector<std::string>& texts,
@@ -114,21 +125,6 @@ QuantOutput choose_output(const QuantArgs& args, const Recipe& recipe, const std
   out.shard_bytes = choose_shards(args, recipe, *out.format);
   return out;
 }
-
-namespace {
-
-void leave_out(const std::vector<std::string>& patterns, Recipe& recipe) {
-  if (patterns.empty()) return;
-  for (ProcessStep& step : recipe.process) {
-    for (const std::string& pattern : patterns) {
-      if (std::find(step.exclude.begin(), step.exclude.end(), pattern) == step.exclude.end())
-        step.exclude.push_back(pattern);
-    }
-  }
-  recipe.text = recipe_yaml(recipe);
-}
-
-}  // namespace
 
 void fit_practice(const Format& format, const std::vector<LayerPlan>& layers, Recipe& recipe,
                   Progress& progress) {

@@ -23,22 +23,15 @@
 namespace wanslim {
 namespace {
 
-Error usage(std::string what, std::string where, std::string hint = {}) {
-  return Error({.what = std::move(what),
-                .where = std::move(where),
-                .hint = std::move(hint),
-                .kind = Error::Kind::kUsage});
-}
-
 // Spec msmodelslim 1.2: TYPE or TYPE:INDEX,INDEX. Everything runs on this host; the string is only checked.
 void check_device(const std::string& device) {
-  if (device.empty()) throw usage("device string cannot be empty", "--device");
+  if (device.empty()) throw usage_error("device string cannot be empty", "--device");
   const std::string type = device.substr(0, device.find(':'));
   static const std::vector<std::string> kTypes = {"npu", "cpu", "auto"};
   if (std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) {
-    throw usage(fmt::format("Invalid device type: '{}'. Supported device types: 'npu', 'cpu', 'auto'{}", type,
-                            did_you_mean(type, kTypes)),
-                "--device");
+    throw usage_error(fmt::format("Invalid device type: '{}'. Supported device types: 'npu', 'cpu', 'auto'{}",
+                                  type, did_you_mean(type, kTypes)),
+                      "--device");
   }
   if (type.size() == device.size()) return;
   std::set<std::string> seen;
@@ -50,20 +43,20 @@ void check_device(const std::string& device) {
         !index.empty() && index.size() < 6 &&
         std::all_of(index.begin(), index.end(), [](unsigned char c) { return std::isdigit(c); });
     if (!digits || end + 1 == list.size())
-      throw usage(fmt::format("Invalid device indices format: {}", list), "--device",
-                  "for example npu:0 or npu:0,1");
+      throw usage_error(fmt::format("Invalid device indices format: {}", list), "--device",
+                        "for example npu:0 or npu:0,1");
     if (!seen.insert(index).second)
-      throw usage(fmt::format("device index {} stands twice", index), "--device");
+      throw usage_error(fmt::format("device index {} stands twice", index), "--device");
     begin = end + 1;
   }
-  if (type == "cpu" && seen.size() > 1) throw usage("several CPU indices make no sense", "--device");
+  if (type == "cpu" && seen.size() > 1) throw usage_error("several CPU indices make no sense", "--device");
 }
 
 bool confirmed(const QuantArgs& args, const std::string& question) {
   if (args.yes) return true;
   if (::isatty(STDIN_FILENO) == 0) {
-    throw usage("neither --quant_type nor --config_path is given", "quant",
-                "add --quant_type w8a8, or --yes to take it without a question");
+    throw usage_error("neither --quant_type nor --config_path is given", "quant",
+                      "add --quant_type w8a8, or --yes to take it without a question");
   }
   std::cerr << question << " (Enter y to continue, otherwise it will exit): " << std::flush;
   std::string answer;
@@ -75,13 +68,13 @@ bool confirmed(const QuantArgs& args, const std::string& question) {
 void check_type(const QuantArgs& args) {
   if (args.type.empty()) return;
   if (!args.quant_type.empty() || !args.config_path.empty())
-    throw usage("only one of --type, --quant_type and --config_path can be given", "quant");
+    throw usage_error("only one of --type, --quant_type and --config_path can be given", "quant");
   if (args.formats != std::vector<std::string>{"gguf"})
-    throw usage("--type chooses a type of GGUF", "--type", "add --format gguf, or use --quant_type");
+    throw usage_error("--type chooses a type of GGUF", "--type", "add --format gguf, or use --quant_type");
   const GgufType* type = find_gguf_type(args.type);
   if (!type || type->encoding == Encoding::kFloat)
-    throw usage(fmt::format("\"{}\" is no type of GGUF that is written here", args.type), "--type",
-                "the types are Q8_0, Q6_K, Q5_K, Q4_K, Q4_0, Q3_K and Q2_K");
+    throw usage_error(fmt::format("\"{}\" is no type of GGUF that is written here", args.type), "--type",
+                      "the types are Q8_0, Q6_K, Q5_K, Q4_K, Q4_0, Q3_K and Q2_K");
 }
 
 Recipe practice_recipe(const std::string& quant_type) {
@@ -100,16 +93,16 @@ std::string vocabulary_hash(const Vocabulary& vocabulary) {
 
 void check_arguments(const QuantArgs& args) {
   if (args.model_path.empty())
-    throw usage("--model_path is required", "quant", "the folder of the float weights");
+    throw usage_error("--model_path is required", "quant", "the folder of the float weights");
   if (args.save_path.empty())
-    throw usage("--save_path is required", "quant", "the folder for the quantized weights");
+    throw usage_error("--save_path is required", "quant", "the folder for the quantized weights");
   if (!args.quant_type.empty() && !args.config_path.empty()) {
-    throw usage("quant_type and config_path only one can be provided", "quant");
+    throw usage_error("quant_type and config_path only one can be provided", "quant");
   }
   static const std::vector<std::string> kModels = {"Wan2_1", "Wan2.1"};
-  if (args.model_type.empty()) throw usage("model_type is required", "quant", "--model_type Wan2_1");
+  if (args.model_type.empty()) throw usage_error("model_type is required", "quant", "--model_type Wan2_1");
   if (std::find(kModels.begin(), kModels.end(), args.model_type) == kModels.end()) {
-    throw usage(
+    throw usage_error(
         fmt::format("unknown model type \"{}\"{}", args.model_type, did_you_mean(args.model_type, kModels)),
         "--model_type", "Wan2_1 is what this program quantizes; the name is case-sensitive");
   }
@@ -117,7 +110,7 @@ void check_arguments(const QuantArgs& args) {
   check_type(args);
   check_budget(args);
   if (args.threads < 0 || args.threads > 4096)
-    throw usage(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
+    throw usage_error(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
 }
 
 Recipe choose_recipe(const QuantArgs& args, Progress& progress) {
@@ -131,7 +124,7 @@ Recipe choose_recipe(const QuantArgs& args, Progress& progress) {
     recipe = practice_recipe(args.type.empty() ? args.quant_type : args.type);
   } else {
     if (!confirmed(args, "No quant_type or config_path provided. Default quant_type:w8a8 will be used.")) {
-      throw usage("nothing was chosen", "quant", "add --quant_type or --config_path");
+      throw usage_error("nothing was chosen", "quant", "add --quant_type or --config_path");
     }
     recipe = practice_recipe("w8a8");
   }

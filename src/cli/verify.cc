@@ -127,10 +127,7 @@ int run_verify(const VerifyArgs& args) {
   check_manifest(folder_of(args.dir), report, terminal);
   std::optional<WeightErrors> errors;
   if (args.against.empty() && !args.loras.empty())
-    throw Error({.what = "is merged into the model to compare with",
-                 .where = "--lora",
-                 .hint = "add --against MODEL",
-                 .kind = Error::Kind::kUsage});
+    throw usage_error("is merged into the model to compare with", "--lora", "add --against MODEL");
   if (!args.against.empty()) errors = compare(args, format, report, terminal);
   const WeightErrors* shown = errors ? &*errors : nullptr;
   if (args.json) {

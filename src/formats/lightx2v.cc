@@ -38,10 +38,7 @@ void check_encoder(const FormatJob& job) {
   const LightX2vPart& part = part_of(job);
   const std::vector<std::string_view>& kernels = is_int8(job) ? part.int8 : part.fp8;
   const auto refuse = [](std::string what, std::string where, std::string hint) {
-    throw Error({.what = std::move(what),
-                 .where = std::move(where),
-                 .hint = std::move(hint),
-                 .kind = Error::Kind::kUsage});
+    throw usage_error(std::move(what), std::move(where), std::move(hint));
   };
   if (job.chosen(kLayout, kBlocks))
     refuse("LightX2V loads its encoders from one file", "--format_option layout=blocks", "leave it out");

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps of a recipe that change a Linear before its weight is rounded: what they do to a layer stands in its
 // LayerPlan, so that formats can hold or refuse it, and is done by quantize_layer.
+//
 //   convrot    the weight's columns are rotated; the runtime rotates the inputs
-//   rotate_vo  v and o of an attention are rotated against each other, which no runtime sees
-//   (head_rotation.h) svd_res    a low-rank part of the weight is kept in float beside the codes of the rest
+//   rotate_vo  v and o of an attention are rotated against each other, unseen (head_rotation.h)
+//   svd_res    a low-rank part of the weight is kept in float beside the codes of the rest
 #pragma once
 #include <string>
 #include <vector>

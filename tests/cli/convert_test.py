@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """convert: the same codes and scales under another format, bit for bit; back to float; refusals; resume after a kill."""
-from testlib import WANSLIM, check, files_of, json, os, pathlib, quant, report, run, struct, subprocess, temporary
+from testlib import DATA, WANSLIM, check, files_of, json, os, pathlib, quant, report, run, struct, subprocess, temporary
 
 LIBRARY = pathlib.Path(os.environ.get("BUILD", ".")) / "libfault.so"
 SHARDLESS = "diffusion_pytorch_model.safetensors"
@@ -97,6 +97,12 @@ def refusals(root, model):
         _, errors = run("convert", root / source, root / "refused", *arguments, status=status)
         check(words in errors, f"{source} {arguments}: \"{words}\" in: {errors}")
         check(not (root / "refused").exists(), f"{source} {arguments}: nothing is written")
+    # What a format would not execute is seen before anything is written; as float it is no matter.
+    reference = DATA / "msmodelslim"
+    quant(reference / "model", root / "svd", "--config_path", reference / "svd_res_w8a8" / "recipe.yaml", "--format", "ascendv1")
+    _, errors = run("convert", root / "svd", root / "refused", "--format", "comfyui", status=1)
+    check("a low-rank pair" in errors and "blocks.0.self_attn.q" in errors and not (root / "refused").exists(), f"svd_res: {errors}")
+    run("convert", root / "svd", root / "svd_float", "--to", "float", "--dtype", "f32")
     _, errors = run("convert", root / "npu", root / "npu", "--format", "vllm-omni", "--overwrite", status=2)
     check("the same folder" in errors, f"never onto itself: {errors}")
     _, errors = run("convert", root / "npu", root / "omni", "--format", "vllm-omni", status=1)

@@ -214,6 +214,12 @@ def refused(root):
     check(not (root / "refused").exists(), "nothing is written")
 
 
+def not_converted(root, whole):
+    for arguments in (("--to", "float"), ("--format", "lightx2v")):
+        _, errors = run("convert", whole, root / "converted", *arguments, status=1)
+        check("this is a umT5 text encoder" in errors and not (root / "converted").exists(), f"convert {arguments}: {errors}")
+
+
 def resumed(root, whole):
     for threads in (1, 3):
         quant(TEXT, root / f"threads{threads}", "--format", "gguf", "--type", "Q8_0", "--tokenizer", WORDS, "--threads", threads)
@@ -240,5 +246,6 @@ with temporary() as folder:
     made = gguf(base)
     damaged(base, made)
     refused(base)
+    not_converted(base, made)
     resumed(base, made)
 report("encoder")
