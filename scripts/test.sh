@@ -16,10 +16,10 @@ case "${1:-}" in
 esac
 
 jobs=$(nproc)
-# Names of tests, as regular expressions: where threads start, and where the arithmetic of a machine counts (models are
-# run there by the program).
+# Names of tests, as regular expressions: where threads start, and what a machine can do otherwise (arithmetic, signs of
+# char). Of the tests that run the program those that take minutes under emulation are left to the machine itself.
 tsan_tests='^(base|quant|calib|formats)/'
-arm64_tests='^(base|tensor|kernels|quant|nn|golden)/|^tests/cli/(golden|module|module_dit|same_bytes)_test'
+arm64_tests='^(base|tensor|config|io|kernels|quant|nn|models|formats|golden)/|^tests/cli/(golden|malformed|module|module_dit|same_bytes)_test'
 total_passed=0 total_failed=0 total_skipped=0
 table=""
 
