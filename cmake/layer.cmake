@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Headers that most sources read, compiled once: a quarter of the time of a build.
 add_library(headers OBJECT cmake/headers.cc)
-target_link_libraries(headers PRIVATE fmt::fmt nlohmann_json Threads::Threads)
+target_link_libraries(headers PRIVATE fmt::fmt Threads::Threads)
 target_precompile_headers(headers PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional> <span> <string>
-  <vector> <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
+  <vector> <fmt/format.h> <fmt/ranges.h>)
 if(WANSLIM_TESTS)
   add_library(test_headers OBJECT cmake/headers.cc)
-  target_link_libraries(test_headers PRIVATE fmt::fmt nlohmann_json GTest::gmock Threads::Threads)
+  target_link_libraries(test_headers PRIVATE fmt::fmt GTest::gmock Threads::Threads)
   target_compile_definitions(test_headers PRIVATE WANSLIM_TESTDATA="${PROJECT_SOURCE_DIR}/tests/data")
   target_compile_options(test_headers PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
   target_precompile_headers(test_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h> <filesystem> <fmt/format.h>
-    <fmt/ranges.h> <nlohmann/json.hpp>)
+    <fmt/ranges.h>)
 endif()
 
-# layer(name dep ...): one static library per folder of src/; every *_test.cc beside the code is one test program,
-# every *_fuzz.cc one libFuzzer target.
+# layer(name dep ...): one static library per folder of src/; the *_test.cc beside the code make one test program, every
+# *_fuzz.cc one libFuzzer target.
 function(layer name)
   file(GLOB sources CONFIGURE_DEPENDS src/${name}/*.cc)
   file(GLOB tests CONFIGURE_DEPENDS src/${name}/*_test.cc)

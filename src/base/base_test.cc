@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -54,6 +55,49 @@ TEST(Json, TypedAccessSaysWhatItGot) {
   EXPECT_THROW(json_int(j, "big", "f"), Error);
   EXPECT_THROW(json_int(j, "missing", "f"), Error);
   EXPECT_EQ(json_string(j, "n", "f"), "x");
+}
+
+TEST(Json, IsBuiltFromBracesAndWrittenInThatOrder) {
+  Json j = {
+      {"z", 1}, {"list", {1.5, -2, "x", nullptr, true}}, {"pairs", {{"k", uint64_t{18446744073709551615u}}}}};
+  j["shape"] = std::vector<int64_t>{2, 3};
+  j["names"] = std::map<std::string, std::string>{{"b", "1"}, {"a", "\xc3\xa9"}};
+  j.update({{"z", 7}, {"empty", Json::array()}, {"none", Json::object()}});
+  const std::string text =
+      R"({"z":7,"list":[1.5,-2,"x",null,true],"pairs":{"k":18446744073709551615},"shape":[2,3],)"
+      "\"names\":{\"a\":\"\xc3\xa9\",\"b\":\"1\"},\"empty\":[],\"none\":{}}";
+  EXPECT_EQ(j.dump(), text);
+  EXPECT_EQ(parse_json(text, ""), j);
+  EXPECT_EQ(j["names"].dump(-1, Json::Text::kAscii), R"({"a":"\u00e9","b":"1"})");
+  EXPECT_EQ(Json({{"a", {1, 2}}}).dump(2), "{\n  \"a\": [\n    1,\n    2\n  ]\n}");
+  EXPECT_ANY_THROW(Json("\xff").dump());
+  EXPECT_EQ(Json("\xff").dump(-1, Json::Text::kReplaced), "\"\xef\xbf\xbd\"");
+}
+
+TEST(Json, ComparesNumbersByValueAndObjectsWithTheirOrder) {
+  EXPECT_EQ(Json(1), Json(1u));
+  EXPECT_EQ(Json(1), Json(1.0));
+  EXPECT_NE(Json(-1), Json(UINT64_MAX));
+  EXPECT_NE(Json(0), Json(false));
+  EXPECT_NE(Json({{"a", 1}, {"b", 2}}), Json({{"b", 2}, {"a", 1}}));
+  EXPECT_NE(Json::array(), Json::object());
+}
+
+TEST(Json, GivesValuesOfTheirTypeAlone) {
+  const Json j = parse_json(R"({"n":3,"x":0.5,"s":"t","l":[1,2],"m":{"k":"v"}})", "");
+  EXPECT_EQ(j["n"].get<int>(), 3);
+  EXPECT_EQ(j["n"].get<double>(), 3.0);
+  EXPECT_EQ(j["l"].get<std::vector<int64_t>>(), (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ((j["m"].get<std::map<std::string, std::string>>().at("k")), "v");
+  EXPECT_EQ(j.value("absent", 1.5f), 1.5f);
+  EXPECT_EQ(j.value("n", 0), 3);
+  EXPECT_THROW(j["x"].get<int>(), Error);
+  EXPECT_THROW(j["s"].get<double>(), Error);
+  EXPECT_THROW(j["n"].get<std::string>(), Error);
+  EXPECT_THROW(j["n"].get<std::vector<int>>(), Error);
+  EXPECT_THROW(j["l"][2], Error);
+  EXPECT_THROW(j["l"].at("k"), Error);
+  EXPECT_THROW(j.at("absent"), Error);
 }
 
 TEST(Hash, IsTheCanonicalXxh3AndStreamsToTheSameValue) {

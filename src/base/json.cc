@@ -3,86 +3,162 @@
 
 #include <fmt/format.h>
 
-#include <set>
-#include <vector>
+#include <algorithm>
+#include <ostream>
 
 #include "base/error.h"
 
 namespace wanslim {
-namespace {
 
-constexpr size_t kMaxDepth = 64;
-
-// "line L, column C" of a byte offset.
-std::string position(std::string_view text, size_t offset) {
-  size_t line = 1, column = 1;
-  for (size_t i = 0; i < std::min(offset, text.size()); ++i) {
-    if (text[i] == '\n') {
-      ++line;
-      column = 1;
-    } else {
-      ++column;
-    }
+Json::Json() = default;
+Json::Json(std::nullptr_t) {}
+Json::Json(Exactly, std::string_view text) : value_(std::string(text)) {}
+Json::Json(std::initializer_list<Json> list) {
+  const auto is_member = [](const Json& j) { return j.is_array() && j.size() == 2 && j[0].is_string(); };
+  if (std::all_of(list.begin(), list.end(), is_member)) {
+    *this = object();
+    for (const Json& member : list) (*this)[member[0].string()] = member[1];
+  } else {
+    value_ = Array(list);
   }
-  return fmt::format("line {}, column {}", line, column);
+}
+Json::Json(const Json&) = default;
+Json::Json(Json&&) noexcept = default;
+Json& Json::operator=(const Json&) = default;
+Json& Json::operator=(Json&&) noexcept = default;
+Json::~Json() = default;
+
+Json Json::array(std::initializer_list<Json> list) {
+  Json out;
+  out.value_ = Array(list);
+  return out;
+}
+Json Json::object() {
+  Json out;
+  out.value_ = Object();
+  return out;
 }
 
-// Walks the text once before the tree is built: depth and duplicate keys cannot be seen afterwards.
-struct Guard : nlohmann::json_sax<Json> {
-  std::string_view text, where;
-  std::vector<std::set<std::string>> keys;
-  size_t depth = 0;
+bool Json::is_null() const {
+  return std::holds_alternative<std::nullptr_t>(value_);
+}
+bool Json::is_boolean() const {
+  return std::holds_alternative<bool>(value_);
+}
+bool Json::is_string() const {
+  return std::holds_alternative<std::string>(value_);
+}
+bool Json::is_array() const {
+  return std::holds_alternative<Array>(value_);
+}
+bool Json::is_object() const {
+  return std::holds_alternative<Object>(value_);
+}
+bool Json::is_number() const {
+  return is_number_integer() || std::holds_alternative<double>(value_);
+}
+bool Json::is_number_integer() const {
+  return is_number_unsigned() || std::holds_alternative<int64_t>(value_);
+}
+bool Json::is_number_unsigned() const {
+  return std::holds_alternative<uint64_t>(value_);
+}
+const char* Json::type_name() const {
+  constexpr const char* kNames[] = {"null",   "boolean", "number", "number",
+                                    "number", "string",  "array",  "object"};
+  return kNames[value_.index()];
+}
 
-  Guard(std::string_view t, std::string_view w) : text(t), where(w) {}
-  void enter() {
-    if (++depth > kMaxDepth) {
-      throw Error({.what = fmt::format("JSON is nested deeper than {} levels", kMaxDepth),
-                   .where = std::string(where)});
-    }
-  }
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(size_t) override {
-    enter();
-    keys.emplace_back();
-    return true;
-  }
-  bool key(string_t& k) override {
-    if (!keys.back().insert(k).second) {
-      throw Error({.what = fmt::format("the JSON key \"{}\" stands twice", k), .where = std::string(where)});
-    }
-    return true;
-  }
-  bool end_object() override {
-    --depth;
-    keys.pop_back();
-    return true;
-  }
-  bool start_array(size_t) override {
-    enter();
-    return true;
-  }
-  bool end_array() override {
-    --depth;
-    return true;
-  }
-  bool parse_error(size_t offset, const std::string&, const nlohmann::detail::exception&) override {
-    throw Error(
-        {.what = fmt::format("invalid JSON at {}", position(text, offset)), .where = std::string(where)});
-  }
-};
+size_t Json::size() const {
+  return is_null() ? 0 : is_array() || is_object() ? static_cast<size_t>(end() - begin()) : 1;
+}
+const Json* Json::begin() const {
+  if (const auto* object = std::get_if<Object>(&value_)) return object->values.data();
+  const auto* list = std::get_if<Array>(&value_);
+  return list ? list->data() : nullptr;
+}
+const Json* Json::end() const {
+  if (const auto* object = std::get_if<Object>(&value_)) return object->values.data() + object->values.size();
+  const auto* list = std::get_if<Array>(&value_);
+  return list ? list->data() + list->size() : nullptr;
+}
+Json::Items Json::items() const {
+  const auto& object = std::get<Object>(expect(is_object(), "an object").value_);
+  return {object.keys.data(), begin(), end()};
+}
 
-}  // namespace
+const Json* Json::find(std::string_view key) const {
+  const auto* object = std::get_if<Object>(&value_);
+  if (!object) return end();
+  return begin() + (std::ranges::find(object->keys, key) - object->keys.begin());
+}
+const Json& Json::at(std::string_view key) const {
+  const Json* found = expect(is_object(), "an object").find(key);
+  if (found == end()) throw Error({.what = fmt::format("the key \"{}\" is missing", key)});
+  return *found;
+}
+Json& Json::operator[](std::string_view key) {
+  if (is_null()) value_ = Object();
+  auto& object = std::get<Object>(value_);
+  const size_t index = static_cast<size_t>(std::ranges::find(object.keys, key) - object.keys.begin());
+  if (index == object.keys.size()) {
+    object.keys.emplace_back(key);
+    object.values.emplace_back();
+  }
+  return object.values[index];
+}
+const Json& Json::element(size_t index) const {
+  expect(is_array(), "an array");
+  if (index >= size())
+    throw Error({.what = fmt::format("a list of {}, expected more than {}", size(), index)});
+  return begin()[index];
+}
+void Json::push_back(Json value) {
+  if (is_null()) value_ = Array();
+  std::get<Array>(value_).push_back(std::move(value));
+}
+void Json::update(const Json& object) {
+  for (const auto& [key, value] : object.items()) (*this)[key] = value;
+}
 
-Json parse_json(std::string_view text, std::string_view where) {
-  Guard guard(text, where);
-  Json::sax_parse(text.begin(), text.end(), &guard);
-  return Json::parse(text.begin(), text.end());
+const Json& Json::expect(bool right, const char* expected) const {
+  if (!right) throw Error({.what = fmt::format("expected {}, got a JSON {}", expected, type_name())});
+  return *this;
+}
+int64_t Json::integer() const {
+  expect(is_number_integer(), "an integer");
+  const auto* value = std::get_if<int64_t>(&value_);
+  return value ? *value : static_cast<int64_t>(std::get<uint64_t>(value_));
+}
+double Json::number() const {
+  expect(is_number(), "a number");
+  if (const auto* value = std::get_if<double>(&value_)) return *value;
+  return is_number_unsigned() ? static_cast<double>(std::get<uint64_t>(value_))
+                              : static_cast<double>(std::get<int64_t>(value_));
+}
+bool Json::boolean() const {
+  return std::get<bool>(expect(is_boolean(), "true or false").value_);
+}
+const std::string& Json::string() const {
+  return std::get<std::string>(expect(is_string(), "a string").value_);
+}
+
+bool operator==(const Json& a, const Json& b) {
+  if (a.is_number_integer() && b.is_number_integer()) {
+    const bool below_zero = a.is_number_unsigned() ? false : a.integer() < 0;
+    return a.integer() == b.integer() && below_zero == (b.is_number_unsigned() ? false : b.integer() < 0);
+  }
+  if (a.is_number() && b.is_number()) return a.number() == b.number();
+  if (a.value_.index() != b.value_.index() || a.size() != b.size()) return false;
+  if (a.is_object() && std::get<Json::Object>(a.value_).keys != std::get<Json::Object>(b.value_).keys)
+    return false;
+  if (a.is_object() || a.is_array()) return std::equal(a.begin(), a.end(), b.begin());
+  if (a.is_string()) return a.string() == b.string();
+  return a.is_null() || a.boolean() == b.boolean();
+}
+
+std::ostream& operator<<(std::ostream& out, const Json& json) {
+  return out << json.dump();
 }
 
 const Json& json_member(const Json& object, const char* key, std::string_view where) {

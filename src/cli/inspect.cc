@@ -202,7 +202,7 @@ int run_inspect(const InspectArgs& args) {
   const Findings found = look(args);
   if (args.json) {
     // Names from a file may hold any bytes.
-    std::printf("%s\n", to_json(found).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    std::printf("%s\n", to_json(found).dump(2, Json::Text::kReplaced).c_str());
   } else {
     print(args, found);
   }

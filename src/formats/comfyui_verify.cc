@@ -37,7 +37,7 @@ ComfyMark parse_mark(std::string_view text, const std::string& where) {
   };
   if (setting("convrot", false) != true) return mark;
   const Json group = setting("convrot_groupsize", 256);
-  if (!group.is_number_integer() || group < 4 || group > (1 << 20))
+  if (!group.is_number_integer() || group.get<int64_t>() < 4 || group.get<int64_t>() > (1 << 20))
     throw Error({.what = "\"convrot_groupsize\" is " + group.dump(), .where = where});
   mark.convrot_group = group.get<int>();
   return mark;

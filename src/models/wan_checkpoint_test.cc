@@ -25,20 +25,20 @@ Path golden(const std::string& name) {
 // What the golden's case.json says about the model.
 WanGeometry geometry_of_case(const std::string& name) {
   const Json m = parse_json(read_text(golden(name) / "case.json", 1 << 20), name).at("model");
-  WanGeometry g{.dim = m.at("dim"),
-                .ffn_dim = m.at("ffn_dim"),
-                .heads = m.at("num_heads"),
-                .layers = m.at("num_layers"),
-                .in_dim = m.at("in_dim"),
-                .out_dim = m.at("out_dim"),
-                .text_dim = m.at("text_dim"),
-                .freq_dim = m.at("freq_dim"),
-                .text_len = m.at("text_len"),
-                .eps = m.at("eps")};
-  const std::string type = m.at("model_type");
+  WanGeometry g{.dim = m.at("dim").get<int64_t>(),
+                .ffn_dim = m.at("ffn_dim").get<int64_t>(),
+                .heads = m.at("num_heads").get<int64_t>(),
+                .layers = m.at("num_layers").get<int64_t>(),
+                .in_dim = m.at("in_dim").get<int64_t>(),
+                .out_dim = m.at("out_dim").get<int64_t>(),
+                .text_dim = m.at("text_dim").get<int64_t>(),
+                .freq_dim = m.at("freq_dim").get<int64_t>(),
+                .text_len = m.at("text_len").get<int64_t>(),
+                .eps = m.at("eps").get<double>()};
+  const auto type = m.at("model_type").get<std::string>();
   g.has_image_condition = type == "i2v" || type == "flf2v";
   g.has_image_position = type == "flf2v";
-  if (g.has_image_condition) g.image_dim = m.at("clip_dim");
+  if (g.has_image_condition) g.image_dim = m.at("clip_dim").get<int64_t>();
   if (m.contains("vace_layers")) g.vace_layers = m.at("vace_layers").get<std::vector<int64_t>>();
   return g;
 }

@@ -103,7 +103,7 @@ class Reader {
     fail(fmt::format("\"{}\" is {}, expected {}", key, shown(got), expected));
   }
   static std::string shown(const Json& value) {
-    const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+    const std::string text = value.dump(-1, Json::Text::kAscii);
     return text.size() <= 60 ? text : text.substr(0, 57) + "...";
   }
 

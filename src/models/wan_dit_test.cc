@@ -32,7 +32,7 @@ class WanDitGolden : public ::testing::TestWithParam<Golden> {
     tensors_ = testing::read_golden("official/dit/" + model + "/" + name + ".safetensors");
     const Json all = read_case(model);
     case_ = all["cases"][name];
-    f32_bound_ = all["tolerance"]["f32_impl"]["rel_l2"];
+    f32_bound_ = all["tolerance"]["f32_impl"]["rel_l2"].get<double>();
     source_ = open_model(model);
   }
   WanDit dit(Compute compute) const { return {source_, source_->geometry(), {.compute = compute}}; }
@@ -47,7 +47,7 @@ class WanDitGolden : public ::testing::TestWithParam<Golden> {
   double bf16_noise(size_t item) const {
     const Json& noise = case_["noise"];
     const std::string key = "out." + std::to_string(item);
-    return (noise.contains(key) ? noise[key] : noise)["bf16_vs_f32"]["rel_l2"];
+    return (noise.contains(key) ? noise[key] : noise)["bf16_vs_f32"]["rel_l2"].get<double>();
   }
 
   Tensors tensors_;
@@ -163,7 +163,7 @@ TEST_P(WanDitIntermediates, AgreeInBothModes) {
       const double error = testing::rel_l2(std::span<const float>(got), want.as<float>());
       double bound = 1e-5;
       if (compute == Compute::kBF16 && noise.contains(name))
-        bound = std::max(1e-5, 1.5 * double{noise[name]["rel_l2"]});
+        bound = std::max(1e-5, 1.5 * noise[name]["rel_l2"].get<double>());
       EXPECT_LE(error, bound) << name;
       ++compared;
     }
