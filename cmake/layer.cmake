@@ -28,11 +28,8 @@ function(layer name)
   target_include_directories(ws_${name} PUBLIC src)
   target_link_libraries(ws_${name} PUBLIC ${deps})
   target_precompile_headers(ws_${name} REUSE_FROM headers)
-  if(WANSLIM_TESTS)
-    foreach(test ${tests})
-      get_filename_component(stem ${test} NAME_WE)
-      test_program(${name}/${stem} ${test} ws_${name})
-    endforeach()
+  if(WANSLIM_TESTS AND tests)
+    test_program(${name} "${tests}" ws_${name})
   endif()
   if(WANSLIM_FUZZ)
     foreach(fuzzer ${fuzzers})
@@ -44,17 +41,21 @@ function(layer name)
   endif()
 endfunction()
 
-# test_program(group/name source library ...): target group_name. The tests' own code is not optimised: it compiles
-# in half the time.
-function(test_program name source)
-  string(REPLACE "/" "_" target ${name})
-  add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gmock GTest::gtest_main)
+# test_program(group sources library ...): target group_test; each source is a test group/stem of its own in ctest. The
+# tests' own code is not optimised: it compiles in half the time.
+function(test_program group sources)
+  set(target ${group}_test)
+  add_executable(${target} ${sources} tests/support/main.cc)
+  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gmock)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR} tests)
   target_compile_definitions(${target} PRIVATE WANSLIM_TESTDATA="${PROJECT_SOURCE_DIR}/tests/data")
   target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O0>)
   target_precompile_headers(${target} REUSE_FROM test_headers)
-  add_test(NAME ${name} COMMAND ${target})
+  foreach(source ${sources})
+    get_filename_component(stem ${source} NAME_WE)
+    add_test(NAME ${group}/${stem} COMMAND ${target} ${stem}.cc
+      --gtest_output=xml:${CMAKE_CURRENT_BINARY_DIR}/reports/${group}_${stem}.xml)
+  endforeach()
 endfunction()
 
 # use(name library ...): what comes from outside, wrapped in that layer alone.

@@ -86,18 +86,18 @@ run_tests() {
   shift
   rm -rf "$reports"
   mkdir -p "$reports"
-  GTEST_OUTPUT=xml:$reports/ "${plain_layout[@]}" ctest --preset "$preset" -j "$jobs" --timeout 900 \
+  "${plain_layout[@]}" ctest --preset "$preset" -j "$jobs" --timeout 900 \
     --no-tests=error --output-junit "$reports/ctest.xml" "$@" || status=$?
   python3 tools/count_tests.py "$reports" >build/counts
   return $status
 }
 
-# some_tests preset regex target ...: builds the targets and the test programs of that name, and runs the tests.
+# some_tests preset regex target ...: builds the targets and the programs of the tests of that name, and runs the tests.
 some_tests() {
   local preset=$1 regex=$2 targets
   shift 2
   cmake --preset "$preset" >"build/$preset.log"
-  targets=$(ctest --preset "$preset" -N -R "$regex" | sed -nE 's,^ *Test +#[0-9]+: ([a-z]*/[^/]*)$,\1,p' | tr / _)
+  targets=$(ctest --preset "$preset" -N -R "$regex" | sed -nE 's,^ *Test +#[0-9]+: ([a-z0-9]*)/[^/]*$,\1_test,p' | sort -u)
   # shellcheck disable=SC2086
   cmake --build --preset "$preset" -j "$jobs" --target "$@" $targets >"build/$preset.log" 2>&1 ||
     { tail -n 60 "build/$preset.log"; return 1; }
