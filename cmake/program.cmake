@@ -42,7 +42,8 @@ if(WANSLIM_TESTS AND TARGET wanslim)
     string(REPLACE "sh" "bash" kind ${kind})
     string(REPLACE "py" "python3" kind ${kind})
     add_test(NAME ${name} COMMAND ${kind} ${PROJECT_SOURCE_DIR}/${script})
-    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77
+    # The long ones first, so that no core waits for them at the end.
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 COST 1
       ENVIRONMENT "WANSLIM=${runner};SOURCE=${PROJECT_SOURCE_DIR};BUILD=${CMAKE_CURRENT_BINARY_DIR}")
   endforeach()
 endif()

@@ -104,8 +104,10 @@ some_tests() {
   run_tests "$preset" -R "$regex"
 }
 
+# Over what build/asan compiles: files of src/ alone, and those that include several of them (cmake/unity.cmake).
 tidy() {
-  run-clang-tidy-14 -quiet -p build/asan -j "$jobs" "^$PWD/src/.*(?<!_fuzz)(?<!_test)\.cc$" >build/tidy.log 2>&1 ||
+  local alone='src/.*(?<!_fuzz)(?<!_test)\.cc' together='build/asan/CMakeFiles/ws_.*/Unity/.*'
+  run-clang-tidy-14 -quiet -p build/asan -j "$jobs" "^$PWD/($alone|$together)$" >build/tidy.log 2>&1 ||
     { grep -E '(warning|error|note):' build/tidy.log | sort -u | head -n 60; return 1; }
 }
 
