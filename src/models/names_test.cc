@@ -118,14 +118,17 @@ TEST(TensorSpecs, SayWhereATensorBelongs) {
 
 TEST(Naming, DiffusersNamesAreThoseOfThePublishedConversion) {
   const Json rules = data("official/dit/naming/case.json").at("dit_official_to_diffusers_regex_in_order");
+  std::vector<std::pair<std::regex, std::string>> replacements;
+  for (const Json& rule : rules) {
+    replacements.emplace_back(
+        rule[0].get<std::string>(),
+        std::regex_replace(rule[1].get<std::string>(), std::regex(R"(\\(\d))"), "$$$1"));
+  }
   WanGeometry g = everything();
   g.vace_layers.clear();
   for (const TensorSpec& spec : tensor_specs(g)) {
     std::string expected = spec.name;
-    for (const Json& rule : rules) {
-      std::string to = std::regex_replace(rule[1].get<std::string>(), std::regex(R"(\\(\d))"), "$$$1");
-      expected = std::regex_replace(expected, std::regex(rule[0].get<std::string>()), to);
-    }
+    for (const auto& [from, to] : replacements) expected = std::regex_replace(expected, from, to);
     EXPECT_EQ(name_in(Naming::kDiffusers, spec.name), expected);
   }
   EXPECT_EQ(name_in(Naming::kDiffusers, "vace_blocks.0.before_proj.weight"), "vace_blocks.0.proj_in.weight");
