@@ -8,6 +8,16 @@ namespace {
 
 constexpr uint64_t kMaxManifest = 100'000'000;
 
+// A number of things, so none below zero.
+uint64_t count_at(const Json& object, const char* key, std::string_view where) {
+  const int64_t count = json_int(object, key, where);
+  if (count < 0) {
+    throw Error({.what = "\"" + std::string(key) + "\": expected a count, got " + std::to_string(count),
+                 .where = std::string(where)});
+  }
+  return static_cast<uint64_t>(count);
+}
+
 std::map<std::string, int64_t> number_map(const Json& json, const char* key, std::string_view where) {
   std::map<std::string, int64_t> out;
   const Json& object = json_member(json, key, where);
@@ -79,8 +89,8 @@ Manifest parse_manifest(std::string_view text, std::string_view where) {
   m.recipe_hash = json_string(recipe, "xxh3_128", where);
   const Json& source = json_member(j, "source", where);
   m.variant = json_string(source, "variant", where);
-  m.source_tensors = json_int(source, "tensors", where);
-  m.source_bytes = static_cast<uint64_t>(json_int(source, "bytes", where));
+  m.source_tensors = static_cast<int64_t>(count_at(source, "tensors", where));
+  m.source_bytes = count_at(source, "bytes", where);
   m.source_hash = json_string(source, "xxh3_128", where);
   m.loras = read_loras(j, where);
   m.layers = number_map(j, "layers", where);
