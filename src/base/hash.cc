@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/hash.h"
 
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // the plain functions of Debian's library are SSE2
+#else
 #include <xxhash.h>
+#endif
 
 #include "base/error.h"
 
