@@ -60,6 +60,19 @@ HWY_INLINE Floats nearest_even(Floats magnitude) {
   return hn::Sub(hn::Add(magnitude, big), big);
 }
 
+// Code of the nearest value, half to even: of the sum above the mantissa's low bits count units of the last
+// place from 0, and the exponent above the smallest counts for 2^mantissa units each.
+template <int kMantissa, int kMinExponent>
+HWY_INLINE Bits nearest_even_code(Floats magnitude) {
+  const Tag d;
+  const BitTag du;
+  const auto power = binade<kMinExponent>(magnitude);
+  const auto big = hn::Add(power, hn::Set(du, static_cast<uint32_t>(23 - kMantissa) << 23));
+  const auto units = hn::Sub(hn::BitCast(du, hn::Add(magnitude, hn::BitCast(d, big))), big);
+  const auto smallest = hn::Set(du, static_cast<uint32_t>(127 + kMinExponent) << kMantissa);
+  return hn::Add(units, hn::Sub(hn::ShiftRight<23 - kMantissa>(power), smallest));
+}
+
 // floor(magnitude / 2^p * 2^mantissa + 1/2) / 2^mantissa * 2^p, operation by operation.
 template <int kMantissa, int kMinExponent>
 HWY_INLINE Floats half_away(Floats magnitude) {
@@ -107,13 +120,13 @@ struct Format {
     const BitTag du;
     auto y = hn::Div(x, scale);
     if constexpr (kRule == MiniRule::kEvenBf16) y = to_bf16(y);
-    const auto magnitude =
-        code_of<kMantissa, kMinExponent>(kRule == MiniRule::kAway ? away(y, max) : even(y, max));
-    auto sign = hn::ShiftLeft<kSignBit>(hn::ShiftRight<31>(hn::BitCast(du, y)));
+    const auto sign = hn::ShiftLeft<kSignBit>(hn::ShiftRight<31>(hn::BitCast(du, y)));
     if constexpr (kRule == MiniRule::kAway) {
-      sign = hn::IfThenElseZero(hn::RebindMask(du, hn::Ne(y, hn::Zero(d))), sign);
+      return hn::Or(code_of<kMantissa, kMinExponent>(away(y, max)),
+                    hn::IfThenElseZero(hn::RebindMask(du, hn::Ne(y, hn::Zero(d))), sign));
+    } else {
+      return hn::Or(nearest_even_code<kMantissa, kMinExponent>(hn::Min(hn::Abs(y), max)), sign);
     }
-    return hn::Or(magnitude, sign);
   }
 };
 using E4M3 = Format<3, -6>;

@@ -98,46 +98,55 @@ HWY_INLINE double lane_sum(const float* lanes) {
   return sum;
 }
 
-// Squared code errors of two scales over one chunk. Lanes [first, first + N) of the 16 per pass, so that the
-// sums do not depend on N.
-HWY_INLINE void chunk_errors2(const float* HWY_RESTRICT row, size_t count, const float* inverse, float low,
-                              float high, double* errors) {
+// Squared code errors of N scales over one chunk. Lanes [first, first + lanes) of the 16 per pass, so that
+// the sums do not depend on the width of a vector.
+template <size_t N>
+HWY_INLINE void chunk_errors(const float* HWY_RESTRICT row, size_t count, const float* inverse, float low,
+                             float high, double* errors) {
   const Tag d;
-  HWY_ALIGN float lanes0[kLanes], lanes1[kLanes];
-  const auto inv0 = hn::Set(d, inverse[0]), inv1 = hn::Set(d, inverse[1]);
+  HWY_ALIGN float lanes[N][kLanes];
   const auto vlow = hn::Set(d, low), vhigh = hn::Set(d, high), rounder = hn::Set(d, kRounder);
   const size_t whole = count / kLanes * kLanes;
   for (size_t first = 0; first < kLanes; first += hn::Lanes(d)) {
-    auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
+    hn::Vec<Tag> inv[N], sum[N];
+    for (size_t k = 0; k < N; ++k) inv[k] = hn::Set(d, inverse[k]), sum[k] = hn::Zero(d);
     for (size_t i = first; i < whole; i += kLanes) {
       const auto x = hn::LoadU(d, row + i);
-      const auto y0 = hn::Mul(x, inv0), y1 = hn::Mul(x, inv1);
-      const auto c0 = hn::Sub(hn::Add(hn::Min(hn::Max(y0, vlow), vhigh), rounder), rounder);
-      const auto c1 = hn::Sub(hn::Add(hn::Min(hn::Max(y1, vlow), vhigh), rounder), rounder);
-      const auto e0 = hn::Sub(y0, c0), e1 = hn::Sub(y1, c1);
-      sum0 = hn::Add(sum0, hn::Mul(e0, e0));
-      sum1 = hn::Add(sum1, hn::Mul(e1, e1));
+      for (size_t k = 0; k < N; ++k) {
+        const auto y = hn::Mul(x, inv[k]);
+        const auto code = hn::Sub(hn::Add(hn::Min(hn::Max(y, vlow), vhigh), rounder), rounder);
+        const auto e = hn::Sub(y, code);
+        sum[k] = hn::Add(sum[k], hn::Mul(e, e));
+      }
     }
-    hn::Store(sum0, d, lanes0 + first);
-    hn::Store(sum1, d, lanes1 + first);
+    for (size_t k = 0; k < N; ++k) hn::Store(sum[k], d, lanes[k] + first);
   }
-  for (size_t i = whole; i < count; ++i) {
-    for (int k = 0; k < 2; ++k) {
+  for (size_t k = 0; k < N; ++k) {
+    for (size_t i = whole; i < count; ++i) {
       const float y = row[i] * inverse[k];
       const float code = (std::min(std::max(y, low), high) + kRounder) - kRounder;
-      (k == 0 ? lanes0 : lanes1)[i % kLanes] += (y - code) * (y - code);
+      lanes[k][i % kLanes] += (y - code) * (y - code);
     }
+    errors[k] += lane_sum(lanes[k]);
   }
-  errors[0] += lane_sum(lanes0);
-  errors[1] += lane_sum(lanes1);
 }
 
-void code_errors2(const float* row, size_t count, const float* inverse, CodeRange range, double* errors) {
-  errors[0] = errors[1] = 0;
+template <size_t N>
+void row_errors(const float* row, size_t count, const float* inverse, CodeRange range, double* errors) {
+  std::fill(errors, errors + N, 0.0);
   for (size_t i = 0; i < count; i += kChunk) {
-    chunk_errors2(row + i, std::min(kChunk, count - i), inverse, static_cast<float>(range.low),
-                  static_cast<float>(range.high), errors);
+    chunk_errors<N>(row + i, std::min(kChunk, count - i), inverse, static_cast<float>(range.low),
+                    static_cast<float>(range.high), errors);
   }
+}
+
+// `scales` is 1 to 4.
+void code_errors(const float* row, size_t count, const float* inverse, size_t scales, CodeRange range,
+                 double* errors) {
+  if (scales == 1) return row_errors<1>(row, count, inverse, range, errors);
+  if (scales == 2) return row_errors<2>(row, count, inverse, range, errors);
+  if (scales == 3) return row_errors<3>(row, count, inverse, range, errors);
+  row_errors<4>(row, count, inverse, range, errors);
 }
 
 double squared_error(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t count) {
@@ -169,10 +178,12 @@ HWY_AFTER_NAMESPACE();
 
 namespace wanslim {
 
+constexpr size_t kMostScales = 4;  // of one pass
+
 HWY_EXPORT(absmax_bits);
 HWY_EXPORT(quantize_float);
 HWY_EXPORT(quantize_bf16);
-HWY_EXPORT(code_errors2);
+HWY_EXPORT(code_errors);
 HWY_EXPORT(squared_error);
 
 float absmax(std::span<const float> row) {
@@ -192,13 +203,11 @@ void quantize_row_bf16(std::span<const float> row, float scale, CodeRange range,
 void code_errors(std::span<const float> row, std::span<const float> scales, CodeRange range,
                  std::span<double> errors) {
   CHECK(scales.size() == errors.size());
-  for (size_t k = 0; k < scales.size(); k += 2) {
-    const bool pair = k + 1 < scales.size();
-    const float inverse[2] = {1.0f / scales[k], 1.0f / scales[pair ? k + 1 : k]};
-    double two[2];
-    HWY_DYNAMIC_DISPATCH(code_errors2)(row.data(), row.size(), inverse, range, two);
-    errors[k] = two[0];
-    if (pair) errors[k + 1] = two[1];
+  for (size_t first = 0; first < scales.size(); first += kMostScales) {
+    const size_t count = std::min(kMostScales, scales.size() - first);
+    float inverse[kMostScales];
+    for (size_t k = 0; k < count; ++k) inverse[k] = 1.0f / scales[first + k];
+    HWY_DYNAMIC_DISPATCH(code_errors)(row.data(), row.size(), inverse, count, range, &errors[first]);
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kBlock = 32;
 
-// One thread's work on one row: exponents of its blocks, and room for candidates.
+// One thread's work on rows: exponents of the blocks of one, and room for candidates.
 struct RowWork {
   explicit RowWork(size_t in)
       : blocks(in / kBlock),
@@ -22,40 +22,79 @@ struct RowWork {
         scales(blocks),
         errors(blocks),
         best_errors(blocks),
+        rival_values(in),
+        first(blocks),
         exponents(blocks),
+        rivals(blocks),
         codes(in) {}
   size_t blocks;
-  std::vector<float> absmax, scales, errors, best_errors;
-  std::vector<int> exponents;
+  std::vector<float> absmax, scales, errors, best_errors, rival_values;
+  std::vector<int> first, exponents;
+  std::vector<size_t> rivals;
   std::vector<uint8_t> codes;
 };
+
+// Kept from row to row: the memory of a row costs more than its arithmetic.
+RowWork& row_work(size_t in) {
+  thread_local RowWork work(0);
+  if (work.codes.size() != in) work = RowWork(in);
+  return work;
+}
 
 MiniFloat format_of(Encoding encoding) {
   return encoding == Encoding::kMxFp8 ? kE4M3 : kE2M1;
 }
 
-// The exponent with the smallest squared error for each block, and that error.
+// Tries exponents `offset` above work.first for the blocks where `may_win`; they are copied together, so that
+// one call looks at all of them.
+template <class MayWin>
+void try_offset(std::span<const float> row, MiniFloat format, int offset, MayWin may_win, RowWork& work) {
+  size_t count = 0;
+  for (size_t b = 0; b < work.blocks; ++b) {
+    if (!may_win(b)) continue;
+    work.scales[count] = mx_scale(-(work.first[b] + offset));
+    std::copy_n(&row[b * kBlock], kBlock, &work.rival_values[count * kBlock]);
+    work.rivals[count++] = b;
+  }
+  minifloat_errors(std::span(work.rival_values).first(count * kBlock), kBlock, format,
+                   std::span(work.scales).first(count), std::span(work.errors).first(count));
+  const float unit = mx_scale(2 * offset);  // errors are in units of the first exponent
+  for (size_t k = 0; k < count; ++k) {
+    const size_t b = work.rivals[k];
+    const float error = work.errors[k] * unit;
+    if (offset != 0 && !(error < work.best_errors[b])) continue;
+    work.best_errors[b] = error;
+    work.exponents[b] = work.first[b] + offset;
+  }
+}
+
+// The exponent with the smallest squared error for each block, and for FP4 that error: of the one that just
+// holds absmax, the one above, and for FP4 the one below, in this order. A block is spared what cannot be
+// better:
+//   above  a grid that is twice as coarse gains only where absmax would be clipped
+//   below  absmax is clipped, and the square of that is in the sum
 void best_exponents(std::span<const float> row, Encoding encoding, RowWork& work) {
   const bool fp8 = encoding == Encoding::kMxFp8;
+  const MiniFloat format = format_of(encoding);
   const int emax = fp8 ? 8 : 2;
   block_absmax(row, kBlock, work.absmax);
-  // One above the exponent that just holds absmax avoids clipping; one below is finer, which helps FP4 alone.
-  for (int offset : {0, 1, -1}) {
-    if (offset < 0 && fp8) continue;
-    const float unit = mx_scale(2 * offset);
-    auto exponent = [&](size_t b) {
-      return work.absmax[b] == 0 ? -127 : std::max(floor_log2(work.absmax[b]) - emax + offset, -127);
-    };
-    for (size_t b = 0; b < work.blocks; ++b) work.scales[b] = mx_scale(-exponent(b));
-    minifloat_errors(row, kBlock, format_of(encoding), work.scales, work.errors);
-    for (size_t b = 0; b < work.blocks; ++b) {
-      const float error = work.errors[b] * unit;
-      if (offset == 0 || error < work.best_errors[b]) {
-        work.best_errors[b] = error;
-        work.exponents[b] = exponent(b);
-      }
-    }
+  for (size_t b = 0; b < work.blocks; ++b) {
+    work.first[b] = work.absmax[b] == 0 ? -127 : std::max(floor_log2(work.absmax[b]) - emax, -127);
+    work.scales[b] = mx_scale(-work.first[b]);
   }
+  const auto clipped = [&](size_t b) { return work.absmax[b] * mx_scale(-work.first[b]) > format.max; };
+  work.exponents = work.first;
+  if (fp8) {
+    try_offset(row, format, 0, clipped, work);
+    return try_offset(row, format, 1, clipped, work);
+  }
+  minifloat_errors(row, kBlock, format, work.scales, work.best_errors);
+  try_offset(row, format, 1, clipped, work);
+  const auto worth_clipping = [&](size_t b) {
+    const float over = work.absmax[b] * mx_scale(1 - work.first[b]) - format.max;
+    return work.first[b] > -127 && work.best_errors[b] > over * over * mx_scale(-2);
+  };
+  try_offset(row, format, -1, worth_clipping, work);
 }
 
 // B(sum / 32): the mean squared error of a block in the reference's bf16.
@@ -125,7 +164,7 @@ float search_ceil_x(const LinearWeight& linear, const MethodOptions& options) {
   }
   std::vector<double> sums(static_cast<size_t>(linear.out()) * grid.size());
   for_each_row(linear, Numerics::kCompat, [&](int64_t r, std::span<const float> row, float) {
-    RowWork work(row.size());
+    RowWork& work = row_work(row.size());
     for (size_t k = 0; k < grid.size(); ++k) {
       reference_exponents(row, Encoding::kMxFp4, MxMethod::kCeilX, grid[k], Working::kBf16, work);
       std::transform(work.exponents.begin(), work.exponents.end(), work.scales.begin(), mx_scale);
@@ -246,7 +285,7 @@ QuantizedLinear quantize_mx(const LinearWeight& linear, const QuantScheme& schem
       return dual_row(row, static_cast<size_t>(dual_block), numerics,
                       result.dual_scale.as<float>().subspan(at * duals, duals), to);
     }
-    RowWork work(row.size());
+    RowWork& work = row_work(row.size());
     if (numerics == Numerics::kCompat) {
       reference_exponents(row, scheme.weight, method, c, Working::kBf16, work);
       write_row(row, scheme.weight, MiniRule::kAway, work, to);
