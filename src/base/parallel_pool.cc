@@ -27,10 +27,10 @@ struct Job {
   int64_t first_range = 0;
 };
 
-thread_local bool t_inside = false;  // this thread runs a range
+thread_local bool t_serial = false;  // this thread runs a range, or was told to run its loops alone
 
 void run_ranges(Job& job, std::mutex& mutex) {
-  t_inside = true;
+  const SerialLoops serial;
   for (int64_t r = job.next++; r < job.ranges; r = job.next++) {
     try {
       (*job.body)(r * job.grain, std::min(job.count, (r + 1) * job.grain));
@@ -42,7 +42,6 @@ void run_ranges(Job& job, std::mutex& mutex) {
       }
     }
   }
-  t_inside = false;
 }
 
 class Pool {
@@ -112,12 +111,20 @@ Pool& pool() {
 
 }  // namespace
 
+SerialLoops::SerialLoops(bool serial) : before_(t_serial) {
+  t_serial = t_serial || serial;
+}
+
+SerialLoops::~SerialLoops() {
+  t_serial = before_;
+}
+
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(1, grain);
   const int64_t ranges = (count + grain - 1) / grain;
   const int width = static_cast<int>(std::min<int64_t>(ranges, threads()));
-  if (width == 1 || t_inside) {
+  if (width == 1 || t_serial) {
     for (int64_t r = 0; r < ranges; ++r) body(r * grain, std::min(count, (r + 1) * grain));
     return;
   }

@@ -16,6 +16,18 @@ int threads();
 // several threads may call at a time and share the pool.
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
+// While it lives, loops that this thread starts run on it alone: for workers that are as many as the threads.
+class SerialLoops {
+ public:
+  explicit SerialLoops(bool serial = true);
+  ~SerialLoops();
+  SerialLoops(const SerialLoops&) = delete;
+  SerialLoops& operator=(const SerialLoops&) = delete;
+
+ private:
+  bool before_;
+};
+
 // Runs body(index) for index in [0, count), started in order, by `workers` plain threads: for work that reads
 // and writes files. The first exception stops the start of further items and is rethrown when all workers
 // ended.

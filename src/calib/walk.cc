@@ -2,7 +2,10 @@
 #include "calib/walk.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -11,12 +14,13 @@
 #include "base/threads.h"
 #include "quant/float_tensor.h"
 #include "quant/preparation.h"
+#include "quant/row_quantizer.h"
 
 namespace wanslim {
 namespace {
 
-// One layer is read, one rounded, one written.
-constexpr int kStages = 3;
+// Layers that wait for the disk or the output's lock beside those that keep the cores busy.
+constexpr int kWaiting = 2;
 constexpr uint64_t kLeastMemory = uint64_t{64} << 20;
 constexpr uint64_t kMostMemory = uint64_t{1000} << 20;
 
@@ -44,14 +48,38 @@ class MemoryGate {
   std::condition_variable freed_;
 };
 
+// A layer on its way.
 struct Hold {
   MemoryGate& gate;
+  std::atomic<int>& active;
   uint64_t bytes;
-  Hold(MemoryGate& g, uint64_t b) : gate(g), bytes(b) { gate.enter(bytes); }
-  ~Hold() { gate.leave(bytes); }
+  Hold(MemoryGate& g, std::atomic<int>& a, uint64_t b) : gate(g), active(a), bytes(b) {
+    gate.enter(bytes);
+    ++active;
+  }
+  ~Hold() {
+    --active;
+    gate.leave(bytes);
+  }
   Hold(const Hold&) = delete;
   Hold& operator=(const Hold&) = delete;
 };
+
+// One call of walk_layers.
+struct Walk {
+  const WalkJob& job;
+  const WeightSource& source;
+  Progress& progress;
+  std::atomic<int> active{0};  // layers on their way
+  // A layer stays on the core that reads it, unless some cores have no layer of their own.
+  bool serial() const { return active >= threads(); }
+};
+
+std::vector<float> energies_of(const WalkJob& job, const std::string& layer) {
+  if (!job.energies) return {};
+  const auto found = job.energies->find(layer);
+  return found == job.energies->end() ? std::vector<float>() : found->second;
+}
 
 LayerValue process(const WalkJob& job, size_t index, std::vector<Tensor>&& tensors) {
   const LayerPlan& layer = job.layers[index];
@@ -64,35 +92,140 @@ LayerValue process(const WalkJob& job, size_t index, std::vector<Tensor>&& tenso
     return value;
   }
   const ProcessStep& step = job.steps[static_cast<size_t>(layer.step)];
-  LinearWeight linear{.name = layer.name, .weight = std::move(tensors[0])};
+  LinearWeight linear{
+      .name = layer.name, .weight = std::move(tensors[0]), .energies = energies_of(job, layer.name)};
   if (layer.has_bias) linear.bias = std::move(tensors[1]);
-  if (job.energies) {
-    if (const auto found = job.energies->find(layer.name); found != job.energies->end())
-      linear.energies = found->second;
-  }
   value.quantized = quantize_layer(layer, std::move(linear), step, job.numerics);
   return value;
 }
 
-void walk_slices(const WalkJob& job, size_t index, const WeightSource& source, std::mutex& compute,
-                 Progress& progress) {
-  const LayerPlan& layer = job.layers[index];
-  const uint64_t row_bytes = source_bytes(layer) / static_cast<uint64_t>(layer.shape[0]);
-  const auto step = static_cast<int64_t>(std::max<uint64_t>(1, job.slice / std::max<uint64_t>(1, row_bytes)));
-  Hasher hasher;
-  for (int64_t first = 0; first < layer.shape[0]; first += step) {
+struct StoredRows {
+  std::string name;
+  Shape shape;
+  DType dtype;
+};
+
+StoredRows stored(const LayerPlan& layer, size_t tensor) {
+  const std::string name = layer.tensors()[tensor];
+  if (tensor == 0) return {name, layer.shape, layer.dtype};
+  return {name, {layer.shape[0]}, layer.bias_dtype};
+}
+
+using SliceBody = std::function<void(int64_t first, Tensor&& rows)>;
+
+// Calls body for slices of at most `slice` bytes, or one row.
+void each_slice(const Walk& walk, const StoredRows& tensor, uint64_t slice, const SliceBody& body) {
+  const int64_t rows = tensor.shape[0];
+  const uint64_t row_bytes =
+      static_cast<uint64_t>(element_count(tensor.shape) / rows) * size_of(tensor.dtype);
+  const auto step = static_cast<int64_t>(std::max<uint64_t>(1, slice / std::max<uint64_t>(1, row_bytes)));
+  for (int64_t first = 0; first < rows; first += step) {
     throw_if_interrupted();
-    const Tensor rows = source.load_rows(layer.name, first, std::min(step, layer.shape[0] - first));
-    hasher.update(rows.raw());
-    Tensor rounded;
-    {
-      std::lock_guard one(compute);
-      rounded = float_tensor(rows, job.float_dtype(index, 0), layer.name, first);
-    }
-    job.sink_rows(index, first, rounded);
-    progress.advance(rows.bytes(), layer.name);
+    Tensor part = walk.source.load_rows(tensor.name, first, std::min(step, rows - first));
+    const SerialLoops serial(walk.serial());
+    body(first, std::move(part));
   }
-  job.sink_end(index, {hasher.digest()});
+}
+
+// The same as the layer's one way through: progress counts the bytes, and the checksum of all is returned.
+std::string pass_slices(const Walk& walk, const StoredRows& tensor, const std::string& layer, uint64_t slice,
+                        const SliceBody& body) {
+  Hasher hasher;
+  each_slice(walk, tensor, slice, [&](int64_t first, Tensor&& rows) {
+    const uint64_t bytes = rows.bytes();
+    hasher.update(rows.raw());
+    body(first, std::move(rows));
+    walk.progress.advance(bytes, layer);
+  });
+  return hasher.digest();
+}
+
+// Slices that go to the sink one by one.
+void walk_float_slices(Walk& walk, size_t index) {
+  const WalkJob& job = walk.job;
+  const LayerPlan& layer = job.layers[index];
+  const auto round = [&](int64_t first, Tensor&& rows) {
+    job.sink_rows(index, first, float_tensor(rows, job.float_dtype(index, 0), layer.name, first));
+  };
+  job.sink_end(index, {pass_slices(walk, stored(layer, 0), layer.name, job.slice, round)});
+}
+
+// The tensor in `dtype`, rounded slice by slice.
+Tensor round_rows(Walk& walk, const StoredRows& tensor, const std::string& layer, DType dtype,
+                  std::string& hash) {
+  Tensor whole(dtype, tensor.shape);
+  std::byte* to = whole.raw().data();
+  hash = pass_slices(walk, tensor, layer, walk.job.row_slice, [&](int64_t first, Tensor&& rows) {
+    const Tensor rounded = float_tensor(rows, dtype, tensor.name, first);
+    std::memcpy(to, rounded.raw().data(), rounded.bytes());
+    to += rounded.bytes();
+  });
+  return whole;
+}
+
+// The layer in slices that are put together: each stays in the cache of the core that reads it, unless some
+// cores have no layer of their own.
+void walk_rows(Walk& walk, size_t index) {
+  const WalkJob& job = walk.job;
+  const LayerPlan& layer = job.layers[index];
+  LayerValue value;
+  std::vector<std::string> hashes(layer.tensors().size());
+  if (!layer.quantized()) {
+    for (size_t t = 0; t < hashes.size(); ++t)
+      value.values.push_back(
+          round_rows(walk, stored(layer, t), layer.name, job.float_dtype(index, t), hashes[t]));
+    return job.sink(index, std::move(value), hashes);
+  }
+  RowQuantizer quantizer(layer, job.steps[static_cast<size_t>(layer.step)], job.numerics,
+                         energies_of(job, layer.name));
+  const StoredRows weight = stored(layer, 0);
+  if (quantizer.looks_first())
+    each_slice(walk, weight, job.row_slice, [&](int64_t, Tensor&& rows) { quantizer.look(std::move(rows)); });
+  hashes[0] = pass_slices(walk, weight, layer.name, job.row_slice,
+                          [&](int64_t, Tensor&& rows) { quantizer.add(std::move(rows)); });
+  Tensor bias;
+  if (layer.has_bias) {
+    bias = walk.source.load(stored(layer, 1).name);
+    hashes[1] = hash_hex(bias.raw());
+    walk.progress.advance(bias.bytes(), layer.name);
+  }
+  value.quantized = quantizer.finish(std::move(bias));
+  job.sink(index, std::move(value), hashes);
+}
+
+void walk_whole(Walk& walk, size_t index) {
+  const LayerPlan& layer = walk.job.layers[index];
+  std::vector<Tensor> tensors;
+  std::vector<std::string> hashes;
+  for (const std::string& name : layer.tensors()) {
+    tensors.push_back(walk.source.load(name));
+    hashes.push_back(hash_hex(tensors.back().raw()));
+  }
+  LayerValue value;
+  {
+    const SerialLoops serial(walk.serial());
+    value = process(walk.job, index, std::move(tensors));
+  }
+  walk.job.sink(index, std::move(value), hashes);
+  walk.progress.advance(source_bytes(layer), layer.name);
+}
+
+// How a layer goes through, and the bytes that this takes beside what comes out.
+struct Way {
+  void (*run)(Walk&, size_t index);
+  uint64_t memory;
+};
+
+Way way_of(const WalkJob& job, const WeightSource& source, const LayerPlan& layer) {
+  if (job.sink_rows && in_slices(layer, job.most_held)) return {walk_float_slices, 2 * job.slice};
+  const std::vector<std::string> names = layer.tensors();
+  const bool readable =
+      element_count(layer.shape) > 0 && !layer.shape.empty() &&
+      std::all_of(names.begin(), names.end(), [&](const auto& name) { return source.reads_rows(name); });
+  const bool rows = readable && (!layer.quantized() ||
+                                 by_rows(layer, job.steps[static_cast<size_t>(layer.step)], job.numerics));
+  if (rows) return {walk_rows, 2 * job.row_slice};
+  return {walk_whole, source_bytes(layer)};
 }
 
 }  // namespace
@@ -126,33 +259,18 @@ void walk_layers(const WalkJob& job, const WeightSource& source, Progress& progr
   }
   progress.start("quantizing", total);
   MemoryGate gate(job.memory);
-  std::mutex order, compute;
+  Walk walk{job, source, progress};
+  std::mutex order;
   size_t next = 0;
-  run_workers(kStages, static_cast<int64_t>(pending.size()), [&](int64_t) {
+  run_workers(threads() + kWaiting, static_cast<int64_t>(pending.size()), [&](int64_t) {
     throw_if_interrupted();
     // Layers pass the gate in order, so that none can be starved by smaller ones behind it.
     std::unique_lock turn(order);
     const size_t index = pending[next++];
-    const LayerPlan& layer = job.layers[index];
-    const bool sliced = job.sink_rows && in_slices(layer, job.most_held);
-    Hold hold(gate, sliced ? 2 * job.slice : source_bytes(layer) + job.out_bytes(index));
+    const Way way = way_of(job, source, job.layers[index]);
+    Hold hold(gate, walk.active, way.memory + job.out_bytes(index));
     turn.unlock();
-    if (sliced) return walk_slices(job, index, source, compute, progress);
-    std::vector<Tensor> tensors;
-    std::vector<std::string> hashes;
-    for (const std::string& name : layer.tensors()) {
-      tensors.push_back(source.load(name));
-      hashes.push_back(hash_hex(tensors.back().raw()));
-    }
-    LayerValue value;
-    {
-      // Rounding uses all threads by itself; two layers at once would only fight for them.
-      std::lock_guard one(compute);
-      value = process(job, index, std::move(tensors));
-    }
-    tensors.clear();
-    job.sink(index, std::move(value), hashes);
-    progress.advance(source_bytes(layer), layer.name);
+    way.run(walk, index);
   });
   progress.finish();
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks the layers of a model in order: read, quantize, hand over, free. Reading one layer, rounding the next
-// and writing a third overlap; never more than `memory` bytes of layers are held (or one layer, if that is
-// larger, but tensors that stay float and are larger than `most_held` pass in slices of rows). What comes out
-// of a layer depends on nothing but the layer, so neither the order nor the number of threads shows in the
-// result.
+// Walks the layers of a model in order: read, quantize, hand over, free. Several layers are on their way at a
+// time, so that reading, rounding and writing overlap; never more than `memory` bytes of layers are held (or
+// one layer, if that is larger). Where each row is rounded for itself the source passes in slices that stay
+// in the cache (quant/row_quantizer.h), and so do tensors that stay float and are larger than `most_held`.
+// What comes out of a layer depends on nothing but the layer, so neither the order nor the number of threads
+// shows in the result.
 #pragma once
 #include <functional>
 #include <span>
@@ -37,7 +38,8 @@ struct WalkJob {
   std::function<void(size_t layer, int64_t first_row, const Tensor& rows)> sink_rows = {};
   std::function<void(size_t layer, const std::vector<std::string>& source_hashes)> sink_end = {};
   uint64_t most_held = kMostHeld;
-  uint64_t slice = uint64_t{32} << 20;  // bytes of the source, or one row
+  uint64_t slice = uint64_t{32} << 20;     // of a large float tensor: bytes of the source, or one row
+  uint64_t row_slice = uint64_t{1} << 20;  // the same of a Linear that is quantized by rows
 };
 
 // Error: what reading, rounding or the sink throws, or kInterrupted after a signal.

@@ -23,6 +23,7 @@ class FileSource : public WeightSource {
   Shape shape(std::string_view tensor) const override { return at(tensor).shape; }
   DType dtype(std::string_view tensor) const override { return at(tensor).dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(at(tensor)); }
+  bool reads_rows(std::string_view tensor) const override { return at(tensor).strides.empty(); }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
     return file_.load_rows(at(tensor), first, count);
   }

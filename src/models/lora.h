@@ -111,6 +111,9 @@ class LoraSource : public WeightSource {
     return loras_.touches(tensor) ? DType::kF32 : weights_.dtype(tensor);
   }
   Tensor load(std::string_view tensor) const override;
+  bool reads_rows(std::string_view tensor) const override {
+    return !loras_.touches(tensor) && weights_.reads_rows(tensor);
+  }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override;
 
  private:

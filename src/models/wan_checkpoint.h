@@ -69,6 +69,7 @@ class WanCheckpoint : public WeightSource {
   Shape shape(std::string_view tensor) const override { return at(tensor).spec.shape; }
   DType dtype(std::string_view tensor) const override { return at(tensor).stored->dtype; }
   Tensor load(std::string_view tensor) const override { return file_.load(*at(tensor).stored); }
+  bool reads_rows(std::string_view tensor) const override { return at(tensor).stored->strides.empty(); }
   Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const override {
     return file_.load_rows(*at(tensor).stored, first, count);
   }

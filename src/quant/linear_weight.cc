@@ -40,13 +40,14 @@ std::span<const float> as_floats(const Tensor& tensor, int64_t first, int64_t co
   }
 }
 
-[[noreturn]] void refuse(const Tensor& tensor, const std::string& name, int64_t first,
+[[noreturn]] void refuse(const Tensor& tensor, const std::string& name, int64_t first, int64_t first_row,
                          std::span<const float> values) {
   const auto bad = std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
   const int64_t index = first + (bad - values.begin());
-  const std::string at = tensor.shape().size() == 2
-                             ? fmt::format("{}[{}, {}]", name, index / tensor.dim(1), index % tensor.dim(1))
-                             : fmt::format("{}[{}]", name, index);
+  const std::string at =
+      tensor.shape().size() == 2
+          ? fmt::format("{}[{}, {}]", name, first_row + index / tensor.dim(1), index % tensor.dim(1))
+          : fmt::format("{}[{}]", name, index);
   const bool stored_finite =
       tensor.dtype() == DType::kF32 && std::isfinite(tensor.as<float>()[static_cast<size_t>(index)]);
   if (stored_finite) {
@@ -74,10 +75,20 @@ void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& 
     for (int64_t r = begin; r < end; ++r) {
       const std::span<const float> row = as_floats(linear.weight, r * in, in, numerics, scratch);
       const float largest = absmax(row);
-      if (!std::isfinite(largest)) refuse(linear.weight, linear.name + ".weight", r * in, row);
+      if (!std::isfinite(largest))
+        refuse(linear.weight, linear.name + ".weight", r * in, linear.first_row, row);
       body(r, row, largest);
     }
   });
+}
+
+float absmax_of(const LinearWeight& linear, Numerics numerics) {
+  if (linear.absmax) return *linear.absmax;
+  std::vector<float> largest(static_cast<size_t>(linear.out()));
+  for_each_row(linear, numerics, [&](int64_t r, std::span<const float>, float row_absmax) {
+    largest[static_cast<size_t>(r)] = row_absmax;
+  });
+  return *std::max_element(largest.begin(), largest.end());
 }
 
 Tensor weight_as_float(const LinearWeight& linear, Numerics numerics) {
@@ -95,7 +106,7 @@ Tensor bias_as_float(const LinearWeight& linear, Numerics numerics) {
   Tensor bias(DType::kF32, linear.bias.shape());
   const std::span<float> to = bias.as<float>();
   const std::span<const float> values = as_floats(linear.bias, 0, linear.bias.count(), numerics, to);
-  if (!std::isfinite(absmax(values))) refuse(linear.bias, linear.name + ".bias", 0, values);
+  if (!std::isfinite(absmax(values))) refuse(linear.bias, linear.name + ".bias", 0, 0, values);
   if (values.data() != to.data()) std::copy(values.begin(), values.end(), to.begin());
   return bias;
 }

@@ -2,6 +2,7 @@
 // One Linear of the checkpoint, and its rows as the algorithms see them: finite floats.
 #pragma once
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,10 @@ struct LinearWeight {
   Tensor bias = {};       // F32, BF16 or F16 [out], or empty
   // What an error in each column counts, one a column; empty: all the same. For methods that read it.
   std::vector<float> energies = {};
+  // Where only some rows of a layer are here: the index of the first, for messages, and the largest magnitude
+  // of the layer, for methods that read it (RowsNeed::kAbsmax).
+  int64_t first_row = 0;
+  std::optional<float> absmax = {};
   int64_t out() const { return weight.dim(0); }
   int64_t in() const { return weight.dim(1); }
 };
@@ -26,6 +31,9 @@ struct LinearWeight {
 // layer, row, column and value if an element is NaN or infinite (in compat also if it is too large for bf16).
 using RowBody = std::function<void(int64_t index, std::span<const float> row, float absmax)>;
 void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& body);
+
+// The largest magnitude of those floats, or linear.absmax if it is known.
+float absmax_of(const LinearWeight& linear, Numerics numerics);
 
 // The whole weight in those floats, F32 [out, in], for algorithms that need every row at once.
 Tensor weight_as_float(const LinearWeight& linear, Numerics numerics);

@@ -71,6 +71,11 @@ QuantizedLinear minmax_run(const LinearWeight& linear, const QuantScheme& scheme
   }
 }
 
+RowsNeed minmax_rows_need(const QuantScheme& s, const MethodOptions&, Numerics) {
+  const bool shared = s.weight_granularity == Granularity::kTensor || s.weight == Encoding::kNvFp4;
+  return shared ? RowsNeed::kAbsmax : RowsNeed::kNothing;
+}
+
 bool int_only(const QuantScheme& s, std::string* why) {
   if (s.weight != Encoding::kInt8 && s.weight != Encoding::kInt4) {
     return refuse(why, "this is a method of int8 and int4");
@@ -83,6 +88,11 @@ bool ssz_supports(const QuantScheme& s, const MethodOptions&, Numerics numerics,
     return refuse(why, "msModelSlim has ssz per_channel alone; use --numerics precise");
   }
   return int_only(s, why);
+}
+
+// The reference's iteration ends when all rows have converged.
+RowsNeed ssz_rows_need(const QuantScheme&, const MethodOptions&, Numerics numerics) {
+  return numerics == Numerics::kCompat ? RowsNeed::kAll : RowsNeed::kNothing;
 }
 
 bool clip_supports(const QuantScheme& s, const MethodOptions&, Numerics numerics, std::string* why) {
@@ -128,6 +138,11 @@ bool ceil_x_supports(const QuantScheme& s, const MethodOptions& options, Numeric
   return mxfp4_supports(s, options, numerics, why);
 }
 
+// The reference's search takes one factor for the tensor.
+RowsNeed ceil_x_rows_need(const QuantScheme&, const MethodOptions& options, Numerics numerics) {
+  return numerics == Numerics::kCompat && options.enable_search ? RowsNeed::kAll : RowsNeed::kNothing;
+}
+
 bool dualscale_supports(const QuantScheme& s, const MethodOptions& options, Numerics, std::string* why) {
   if (s.weight != Encoding::kMxFp4 || s.weight_granularity != Granularity::kDual) {
     return refuse(why, "dualscale is a method of mxfp4 with scope dual_scale");
@@ -152,11 +167,11 @@ constexpr std::string_view kDualOptions[] = {"axes", "dual_block_size"};
 
 // The table. A new method: its file pair, its test and one row here.
 constexpr WeightMethod kMethods[] = {
-    {"minmax", kMinmaxOptions, minmax_supports, minmax_run},
-    {"ssz", kSszOptions, ssz_supports, quantize_ssz},
+    {"minmax", kMinmaxOptions, minmax_supports, minmax_run, minmax_rows_need},
+    {"ssz", kSszOptions, ssz_supports, quantize_ssz, ssz_rows_need},
     {"clip", kClipOptions, clip_supports, clip_run},
     {"mse_round", kMxOptions, mse_round_supports, mx_run<MxMethod::kMseRound>},
-    {"ceil_x", kCeilXOptions, ceil_x_supports, mx_run<MxMethod::kCeilX>},
+    {"ceil_x", kCeilXOptions, ceil_x_supports, mx_run<MxMethod::kCeilX>, ceil_x_rows_need},
     {"fouroversix", kMxOptions, mxfp4_supports, mx_run<MxMethod::kFourOverSix>},
     {"ggml", {}, ggml_supports, ggml_run},
     {"dualscale", kDualOptions, dualscale_supports, mx_run<MxMethod::kDualScale>},

@@ -12,6 +12,13 @@
 
 namespace wanslim {
 
+// What the codes of a row depend on beside that row.
+enum class RowsNeed : uint8_t {
+  kNothing,
+  kAbsmax,  // LinearWeight::absmax
+  kAll,     // the other rows
+};
+
 struct WeightMethod {
   std::string_view name;                      // as in a recipe's qconfig: "minmax", "ssz", ...
   std::span<const std::string_view> options;  // the keys of `ext` that it reads
@@ -19,6 +26,7 @@ struct WeightMethod {
   bool (*supports)(const QuantScheme&, const MethodOptions&, Numerics, std::string* why);
   // Throws Error for NaN and infinities. The scheme is supported and fits the shape.
   QuantizedLinear (*run)(const LinearWeight&, const QuantScheme&, const MethodOptions&, Numerics);
+  RowsNeed (*rows_need)(const QuantScheme&, const MethodOptions&, Numerics) = nullptr;  // null: kNothing
 };
 
 std::span<const WeightMethod> weight_methods();

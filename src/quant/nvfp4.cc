@@ -25,12 +25,7 @@ const std::array<float, 128>& e4m3_values() {
   return values;
 }
 
-float global_scale(const LinearWeight& linear) {
-  std::vector<float> largest(static_cast<size_t>(linear.out()));
-  for_each_row(linear, Numerics::kPrecise, [&](int64_t r, std::span<const float>, float absmax) {
-    largest[static_cast<size_t>(r)] = absmax;
-  });
-  const float absmax = *std::max_element(largest.begin(), largest.end());
+float global_scale(float absmax) {
   if (absmax == 0) return 1;
   int exponent = 0;
   const float mantissa = std::frexp(absmax / 2688, &exponent);
@@ -93,7 +88,7 @@ QuantizedLinear quantize_nvfp4(const LinearWeight& linear, const QuantScheme& sc
   result.scale = Tensor(DType::kF8E4M3, {out, in / static_cast<int64_t>(kBlock)});
   result.dual_scale = Tensor(DType::kF32, {1});
   result.bias = bias_as_float(linear, Numerics::kPrecise);
-  const float global = global_scale(linear);
+  const float global = global_scale(absmax_of(linear, Numerics::kPrecise));
   result.dual_scale.as<float>()[0] = global;
   const std::span<uint8_t> weight = result.weight.as<uint8_t>(), scale = result.scale.as<uint8_t>();
   const size_t half = static_cast<size_t>(in / 2), blocks = static_cast<size_t>(in) / kBlock;

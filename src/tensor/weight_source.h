@@ -20,7 +20,8 @@ class WeightSource {
   // The tensor in its stored dtype. Safe to call from several threads.
   virtual Tensor load(std::string_view tensor) const = 0;
   // Rows first .. first + count of a tensor of any rank above 0. Sources that can read part of a tensor
-  // override it.
+  // override it, and say so: else each call loads the tensor.
+  virtual bool reads_rows(std::string_view /*tensor*/) const { return false; }
   virtual Tensor load_rows(std::string_view tensor, int64_t first, int64_t count) const;
   // The Linear at `layer` ("blocks.3.ffn.0") if it is quantized here; nullopt if it is float.
   virtual std::optional<QuantizedLinear> load_quantized(std::string_view /*layer*/) const {
