@@ -2,10 +2,12 @@
 #include "quant/mx.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
 #include "kernels/minifloat.h"
+#include "kernels/round.h"
 #include "quant/mx_exponent.h"
 #include "tensor/half.h"
 
@@ -45,16 +47,13 @@ MiniFloat format_of(Encoding encoding) {
   return encoding == Encoding::kMxFp8 ? kE4M3 : kE2M1;
 }
 
-// Tries exponents `offset` above work.first for the blocks where `may_win`; they are copied together, so that
-// one call looks at all of them.
-template <class MayWin>
-void try_offset(std::span<const float> row, MiniFloat format, int offset, MayWin may_win, RowWork& work) {
-  size_t count = 0;
-  for (size_t b = 0; b < work.blocks; ++b) {
-    if (!may_win(b)) continue;
-    work.scales[count] = mx_scale(-(work.first[b] + offset));
-    std::copy_n(&row[b * kBlock], kBlock, &work.rival_values[count * kBlock]);
-    work.rivals[count++] = b;
+// Tries exponents `offset` above work.first for the first `count` blocks of work.rivals; they are copied
+// together, so that one call looks at all of them.
+void try_offset(std::span<const float> row, MiniFloat format, int offset, size_t count, RowWork& work) {
+  for (size_t k = 0; k < count; ++k) {
+    const size_t b = work.rivals[k];
+    work.scales[k] = mx_scale(-(work.first[b] + offset));
+    std::copy_n(&row[b * kBlock], kBlock, &work.rival_values[k * kBlock]);
   }
   minifloat_errors(std::span(work.rival_values).first(count * kBlock), kBlock, format,
                    std::span(work.scales).first(count), std::span(work.errors).first(count));
@@ -68,6 +67,17 @@ void try_offset(std::span<const float> row, MiniFloat format, int offset, MayWin
   }
 }
 
+// Lists the blocks where `may_win`, without a branch that nobody could predict.
+template <class MayWin>
+size_t list_rivals(RowWork& work, MayWin may_win) {
+  size_t count = 0;
+  for (size_t b = 0; b < work.blocks; ++b) {
+    work.rivals[count] = b;
+    count += may_win(b) ? 1 : 0;
+  }
+  return count;
+}
+
 // The exponent with the smallest squared error for each block, and for FP4 that error: of the one that just
 // holds absmax, the one above, and for FP4 the one below, in this order. A block is spared what cannot be
 // better:
@@ -76,25 +86,28 @@ void try_offset(std::span<const float> row, MiniFloat format, int offset, MayWin
 void best_exponents(std::span<const float> row, Encoding encoding, RowWork& work) {
   const bool fp8 = encoding == Encoding::kMxFp8;
   const MiniFloat format = format_of(encoding);
-  const int emax = fp8 ? 8 : 2;
+  const int bias = 127 + (fp8 ? 8 : 2);
   block_absmax(row, kBlock, work.absmax);
   for (size_t b = 0; b < work.blocks; ++b) {
-    work.first[b] = work.absmax[b] == 0 ? -127 : std::max(floor_log2(work.absmax[b]) - emax, -127);
-    work.scales[b] = mx_scale(-work.first[b]);
+    const int exponent = static_cast<int>(std::bit_cast<uint32_t>(work.absmax[b]) >> 23) - bias;
+    work.exponents[b] = work.first[b] = std::max(exponent, -127);
+    work.scales[b] = std::bit_cast<float>(static_cast<uint32_t>(127 - work.first[b]) << 23);  // 2^-first
   }
-  const auto clipped = [&](size_t b) { return work.absmax[b] * mx_scale(-work.first[b]) > format.max; };
-  work.exponents = work.first;
+  const size_t clipped =
+      list_rivals(work, [&](size_t b) { return work.absmax[b] * work.scales[b] > format.max; });
   if (fp8) {
     try_offset(row, format, 0, clipped, work);
     return try_offset(row, format, 1, clipped, work);
   }
   minifloat_errors(row, kBlock, format, work.scales, work.best_errors);
   try_offset(row, format, 1, clipped, work);
-  const auto worth_clipping = [&](size_t b) {
-    const float over = work.absmax[b] * mx_scale(1 - work.first[b]) - format.max;
-    return work.first[b] > -127 && work.best_errors[b] > over * over * mx_scale(-2);
-  };
-  try_offset(row, format, -1, worth_clipping, work);
+  try_offset(row, format, -1,
+             list_rivals(work,
+                         [&](size_t b) {
+                           const float over = work.absmax[b] * mx_scale(1 - work.first[b]) - format.max;
+                           return work.first[b] > -127 && work.best_errors[b] > over * over * 0.25f;
+                         }),
+             work);
 }
 
 // B(sum / 32): the mean squared error of a block in the reference's bf16.
@@ -212,8 +225,7 @@ void dual_row(std::span<const float> row, size_t dual_block, Numerics numerics, 
     const std::span<const float> values = row.subspan(k * dual_block, dual_block);
     const Output to{out.weight.subspan(k * dual_block / 2, dual_block / 2),
                     out.scale.subspan(k * work.blocks, work.blocks)};
-    float largest = 0;
-    for (float x : values) largest = std::max(largest, std::fabs(x));
+    const float largest = absmax(values);
     auto scale_by = [&](float dual) {
       std::transform(values.begin(), values.end(), scaled.begin(), [dual](float x) { return x / dual; });
     };
@@ -232,7 +244,7 @@ void dual_row(std::span<const float> row, size_t dual_block, Numerics numerics, 
     // The reference's own scale first: another is taken only if it is better.
     double best_error = INFINITY;
     duals[k] = 1;
-    for (float top : {round_bf16(largest) / 6, largest / 6, largest / 5, largest / 7}) {
+    for (float top : {round_bf16(largest) / 6, largest / 5, largest / 7}) {
       if (top < 0x1p-100f || !std::isfinite(top)) continue;
       scale_by(top);
       best_exponents(scaled, Encoding::kMxFp4, work);
