@@ -62,7 +62,7 @@ std::vector<Sidecar> sidecars(const std::vector<OutTensor>& tensors, const Forma
                             {{"quant_method", kMethod},
                              {"is_checkpoint_int8_serialized", true},
                              {"activation_scheme", "dynamic"},
-                             {kIgnored, std::move(ignored)}});
+                             {kIgnored, ignored}});
 }
 
 bool recognizes(const Path& path) {
