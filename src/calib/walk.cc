@@ -206,6 +206,7 @@ void walk_whole(Walk& walk, size_t index) {
     const SerialLoops serial(walk.serial());
     value = process(walk.job, index, std::move(tensors));
   }
+  tensors.clear();  // while the result is written
   walk.job.sink(index, std::move(value), hashes);
   walk.progress.advance(source_bytes(layer), layer.name);
 }

@@ -39,7 +39,7 @@ struct WalkJob {
   std::function<void(size_t layer, const std::vector<std::string>& source_hashes)> sink_end = {};
   uint64_t most_held = kMostHeld;
   uint64_t slice = uint64_t{32} << 20;     // of a large float tensor: bytes of the source, or one row
-  uint64_t row_slice = uint64_t{1} << 20;  // the same of a Linear that is quantized by rows
+  uint64_t row_slice = uint64_t{1} << 20;  // the same of a layer that goes by rows
 };
 
 // Error: what reading, rounding or the sink throws, or kInterrupted after a signal.
