@@ -2,7 +2,6 @@
 #include "quant/mx.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -86,12 +85,11 @@ size_t list_rivals(RowWork& work, MayWin may_win) {
 void best_exponents(std::span<const float> row, Encoding encoding, RowWork& work) {
   const bool fp8 = encoding == Encoding::kMxFp8;
   const MiniFloat format = format_of(encoding);
-  const int bias = 127 + (fp8 ? 8 : 2);
+  const int emax = fp8 ? 8 : 2;
   block_absmax(row, kBlock, work.absmax);
   for (size_t b = 0; b < work.blocks; ++b) {
-    const int exponent = static_cast<int>(std::bit_cast<uint32_t>(work.absmax[b]) >> 23) - bias;
-    work.exponents[b] = work.first[b] = std::max(exponent, -127);
-    work.scales[b] = std::bit_cast<float>(static_cast<uint32_t>(127 - work.first[b]) << 23);  // 2^-first
+    work.exponents[b] = work.first[b] = std::max(floor_log2(work.absmax[b]) - emax, -127);
+    work.scales[b] = mx_scale(-work.first[b]);
   }
   const size_t clipped =
       list_rivals(work, [&](size_t b) { return work.absmax[b] * work.scales[b] > format.max; });
