@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Headers that most sources read, compiled once: a quarter of the time of a build.
+# Headers that most sources read, compiled once.
 add_library(headers OBJECT cmake/headers.cc)
 target_link_libraries(headers PRIVATE fmt::fmt Threads::Threads)
 target_precompile_headers(headers PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional> <span> <string>
