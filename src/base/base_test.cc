@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <numeric>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -144,6 +146,33 @@ TEST(Threads, LoopsOfSeveralThreadsAndLoopsInLoopsAllFinish) {
   other.join();
   third.join();
   EXPECT_EQ(sum, 3 * 200 * (39 * 40 / 2));
+  set_threads(0);
+}
+
+TEST(Threads, SerialLoopsKeepTheLoopsOfTheirThreadOnIt) {
+  const auto threads_seen = [] {
+    std::mutex mutex;
+    std::set<std::thread::id> seen;
+    parallel_for(64, 1, [&](int64_t, int64_t) {
+      std::this_thread::yield();
+      std::lock_guard guard(mutex);
+      seen.insert(std::this_thread::get_id());
+    });
+    return seen;
+  };
+  set_threads(4);
+  {
+    const SerialLoops serial;
+    {
+      const SerialLoops inner(false);  // does not undo the outer one
+      EXPECT_EQ(threads_seen(), std::set{std::this_thread::get_id()});
+    }
+    EXPECT_EQ(threads_seen(), std::set{std::this_thread::get_id()});
+  }
+  const SerialLoops off(false);
+  bool helped = false;  // a helper may come too late for one loop, not for all of them
+  for (int i = 0; i < 1000 && !helped; ++i) helped = threads_seen().size() > 1;
+  EXPECT_TRUE(helped);
   set_threads(0);
 }
 
