@@ -51,7 +51,7 @@ void check_arguments(const ConvertArgs& args) {
   if (args.threads < 0 || args.threads > 4096)
     throw usage_error(fmt::format("{} threads", args.threads), "--threads", "1 to 4096, or 0 for all cores");
   std::error_code ignored;
-  const Path in = std::filesystem::is_directory(args.in) ? Path(args.in) : Path(args.in).parent_path() / ".";
+  const Path in = is_folder(args.in) ? Path(args.in) : Path(args.in).parent_path() / ".";
   if (std::filesystem::equivalent(in, args.out, ignored))
     throw usage_error("IN and OUT are the same folder", "OUT", "give another folder");
 }
@@ -63,7 +63,7 @@ std::vector<Sidecar> extra_files(const ConvertArgs& args, const Conversion& c) {
   for (const std::string_view ending : c.format->copies) {
     if (ending == ".json") out.push_back({.name = "config.json", .text = config_json_text(c.job.geometry)});
   }
-  if (!std::filesystem::is_directory(args.in)) return out;
+  if (!is_folder(args.in)) return out;
   for (const auto& entry : std::filesystem::directory_iterator(args.in)) {
     const std::string name = entry.path().filename().string();
     if (name.ends_with(kRecipeEnding) && entry.is_regular_file())

@@ -98,7 +98,7 @@ ConvertInput open_convert_input(const Path& path, const std::string& against, Pr
                  .hint = "quantize the float file for the other format"});
   in.source = in.format->read(path);
   if (!against.empty()) in.model = open_wan(against);
-  if (std::filesystem::is_directory(path)) in.manifest = read_manifest(path);
+  if (is_folder(path)) in.manifest = read_manifest(path);
   in.geometry = geometry_of(in, path);
   const std::vector<TensorSpec> specs = tensor_specs(in.geometry);
   progress.start_steps("reading schemes", specs.size(), 1, 0);

@@ -133,8 +133,7 @@ void print_result(const GenerateRun& run, const GeneratePlan& plan, double sampl
 // A file that stands there is kept: it must be what an unfinished run of the same settings wrote.
 void save_latents(const GenerateRun& run, const Tensor& latent) {
   const Path path = *run.args.save_latents;
-  std::error_code ignored;
-  if (!run.args.overwrite && std::filesystem::exists(path, ignored)) {
+  if (!run.args.overwrite && path_exists(path)) {
     const TensorMap there = read_tensors(path);
     const auto at = there.find("latent");
     const bool same = at != there.end() && at->second.shape() == latent.shape() &&

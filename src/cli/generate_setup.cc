@@ -188,17 +188,16 @@ void check_output(GenerateRun& run) {
   if (args.save_latents && args.save_latents->empty()) {
     args.save_latents = args.save_file + ".latents.safetensors";
   }
-  std::error_code ignored;
   // A run that ended between its two files left latents; they are compared when they would be written again.
-  const bool unfinished = std::filesystem::exists(state_path(args.save_file), ignored);
+  const bool unfinished = path_exists(state_path(args.save_file));
   for (const std::string& file : {args.save_file, args.save_latents.value_or("")}) {
     if (file.empty()) continue;
     const bool may_stand = args.overwrite || (unfinished && file != args.save_file);
-    if (!may_stand && std::filesystem::exists(file, ignored)) {
+    if (!may_stand && path_exists(file)) {
       throw Error{{.what = "exists", .where = file, .hint = "give another name, or --overwrite"}};
     }
     const Path folder = Path(file).parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored)) {
+    if (!folder.empty() && !is_folder(folder)) {
       throw Error{{.what = "there is no such folder", .where = folder.string()}};
     }
   }
@@ -215,7 +214,7 @@ std::string fingerprint(const Path& path) {
     const FileStamp stamp = stamp_of(file);
     lines.push_back(fmt::format("{} {} {}\n", file.filename().string(), stamp.size, stamp.modified_ns));
   };
-  if (std::filesystem::is_directory(path)) {
+  if (is_folder(path)) {
     for (const auto& entry : std::filesystem::directory_iterator(path)) {
       if (entry.is_regular_file()) add(entry.path());
     }

@@ -47,8 +47,7 @@ void save_state(const Path& path, const Json& identity, const DenoiseState& stat
 }
 
 std::optional<SavedState> load_state(const Path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   const auto damaged = [&](std::string what) {
     return Error{{.what = "no latents to go on from: " + std::move(what),
                   .where = path.string(),

@@ -67,7 +67,7 @@ void look_at_encoder(const Path& path, Findings& found) {
 Findings look(const InspectArgs& args) {
   Findings found;
   found.format = format_of(args.path);
-  if (std::filesystem::is_directory(args.path)) found.manifest = read_manifest(args.path);
+  if (is_folder(args.path)) found.manifest = read_manifest(args.path);
   const Checkpoint file = Checkpoint::open(args.path);
   found.report = report_on(file);
   found.lora = report_on_lora(file, args.path);

@@ -140,7 +140,7 @@ Manifest describe(const QuantArgs& args, const Prepared& p, const Target& t) {
 // left alone. The manifest must be that of this command.
 bool was_finished(const QuantArgs& args, const Prepared& p, const Target& t) {
   const auto unfinished = [](const Target& other) {
-    return std::filesystem::exists(other.path / ".wanslim" / "journal");
+    return path_exists(other.path / ".wanslim" / "journal");
   };
   if (args.overwrite || unfinished(t) || std::none_of(p.targets.begin(), p.targets.end(), unfinished))
     return false;

@@ -163,7 +163,7 @@ std::vector<Sidecar> extra_files(const QuantArgs& args, const Format& format, co
     return std::any_of(format.copies.begin(), format.copies.end(),
                        [&](std::string_view ending) { return name.ends_with(ending); });
   };
-  if (std::filesystem::is_directory(args.model_path)) {
+  if (is_folder(args.model_path)) {
     for (const auto& entry : std::filesystem::directory_iterator(args.model_path)) {
       const std::string name = entry.path().filename().string();
       if (!wanted(name) || !entry.is_regular_file()) continue;

@@ -136,8 +136,7 @@ std::shared_ptr<const Vocabulary> find_vocabulary(const QuantArgs& args, const Q
   const Path folder = model.file->folder();
   for (const Path& candidate : {folder / "google" / "umt5-xxl", folder}) {
     if (!place.empty()) break;
-    if (std::filesystem::exists(candidate / "tokenizer.json") ||
-        std::filesystem::exists(candidate / "spiece.model"))
+    if (path_exists(candidate / "tokenizer.json") || path_exists(candidate / "spiece.model"))
       place = candidate;
   }
   if (place.empty()) return nullptr;

@@ -31,7 +31,7 @@ struct VerifyArgs {
 };
 
 Path folder_of(const Path& path) {
-  return std::filesystem::is_directory(path) ? path : path.parent_path() / ".";
+  return is_folder(path) ? path : path.parent_path() / ".";
 }
 
 Json number(double value) {

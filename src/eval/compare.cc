@@ -118,11 +118,11 @@ void compare_folders(const Path& a, const Path& b, const FrameLimits& limits, Co
 Comparison compare_paths(const Path& a, const Path& b, const FrameLimits& limits) {
   Comparison out{.a = a, .b = b};
   for (const Path& path : {a, b}) {
-    if (!std::filesystem::exists(path)) {
+    if (!path_exists(path)) {
       throw Error({.what = "there is no such file or folder", .where = path.string()});
     }
   }
-  if (std::filesystem::is_directory(a) && std::filesystem::is_directory(b)) {
+  if (is_folder(a) && is_folder(b)) {
     compare_folders(a, b, limits, out);
   } else {
     compare_files(a, b, "", limits, out);

@@ -151,11 +151,10 @@ std::optional<QuantizedLinear> load_linear(const Json& description, const FileSo
 }  // namespace
 
 bool recognizes_ascendv1(const Path& folder) {
-  if (!std::filesystem::is_directory(folder) || !std::filesystem::exists(folder / kAscendV1Description))
-    return false;
+  if (!is_folder(folder) || !path_exists(folder / kAscendV1Description)) return false;
   const std::string stem(kAscendV1Stem);
-  return std::filesystem::exists(folder / (stem + ".safetensors")) ||
-         std::filesystem::exists(folder / (stem + ".safetensors.index.json"));
+  return path_exists(folder / (stem + ".safetensors")) ||
+         path_exists(folder / (stem + ".safetensors.index.json"));
 }
 
 VerifyReport verify_ascendv1(const Path& folder) {

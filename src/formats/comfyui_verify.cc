@@ -14,7 +14,7 @@ constexpr std::string_view kComfyPrefix = "model.diffusion_model.";
 constexpr uint64_t kMaxMark = 64 << 10;  // sd.cpp's limit; ComfyUI has none
 
 Path file_of(const Path& path) {
-  if (!std::filesystem::is_directory(path)) return path;
+  if (!is_folder(path)) return path;
   std::vector<Path> found;
   for (const auto& entry : std::filesystem::directory_iterator(path)) {
     if (entry.path().extension() == ".safetensors" && entry.is_regular_file()) found.push_back(entry.path());

@@ -46,7 +46,7 @@ std::vector<Sidecar> diffusers_sidecars(const std::vector<OutTensor>& tensors, c
 
 bool has_quant_method(const Path& folder, std::string_view method) {
   const Path path = folder / kDiffusersConfig;
-  if (!std::filesystem::is_directory(folder) || !std::filesystem::is_regular_file(path)) return false;
+  if (!is_folder(folder) || !is_file(path)) return false;
   try {
     const Json config = parse_json(read_text(path, kMaxConfig), path.string());
     return json_string(json_member(config, kQuantization, path.string()), "quant_method", path.string()) ==

@@ -44,7 +44,7 @@ constexpr ScalePlace kScales[] = {
     {Encoding::kQ4_K, 0, 2},  {Encoding::kQ3_K, 108, -1}, {Encoding::kQ2_K, 80, 82}};
 
 Path file_of(const Path& path) {
-  if (!std::filesystem::is_directory(path)) return path;
+  if (!is_folder(path)) return path;
   std::vector<Path> found;
   for (const auto& entry : std::filesystem::directory_iterator(path)) {
     if (entry.path().extension() == kEnding && entry.is_regular_file()) found.push_back(entry.path());
@@ -226,7 +226,7 @@ bool never_in_blocks(std::string_view tensor) {
 }
 
 bool recognizes_gguf(const Path& path) {
-  if (!std::filesystem::is_directory(path)) return path.extension() == kEnding;
+  if (!is_folder(path)) return path.extension() == kEnding;
   std::error_code error;
   const std::filesystem::directory_iterator entries(path, error);
   return std::any_of(begin(entries), end(entries),

@@ -37,7 +37,7 @@ Announced announced(const Path& folder, VerifyReport& report) {
   const auto parts = lightx2v_parts();
   Announced out{.part = &parts.front()};
   const Path path = folder / kLightX2vConfig;
-  if (!std::filesystem::exists(path)) {
+  if (!path_exists(path)) {
     report.checked.push_back("no lightx2v_config.json: the scheme was taken from the weights");
     return out;
   }
@@ -50,7 +50,7 @@ Announced announced(const Path& folder, VerifyReport& report) {
   if (json_member(config, (key + "_quantized").c_str(), where) != true)
     report.problems.push_back(fmt::format("\"{}_quantized\" of lightx2v_config.json is not true", key));
   const std::string ckpt = json_string(config, (key + "_quantized_ckpt").c_str(), where);
-  if (!std::filesystem::exists(folder / ckpt))
+  if (!path_exists(folder / ckpt))
     report.problems.push_back(
         fmt::format("lightx2v_config.json names \"{}\", which is not there", printable(ckpt)));
   const std::string scheme = json_string(config, (key + "_quant_scheme").c_str(), where);
@@ -106,8 +106,7 @@ std::optional<QuantizedLinear> load_linear(const FileSource& source, const std::
 }  // namespace
 
 bool recognizes_lightx2v(const Path& folder) {
-  return std::filesystem::is_directory(folder) &&
-         (std::filesystem::exists(folder / kLightX2vConfig) || std::filesystem::exists(folder / kNonBlock));
+  return is_folder(folder) && (path_exists(folder / kLightX2vConfig) || path_exists(folder / kNonBlock));
 }
 
 VerifyReport verify_lightx2v(const Path& folder) {
@@ -135,7 +134,7 @@ VerifyReport verify_lightx2v(const Path& folder) {
   } else {
     check_whole_encoder(part, names, report);
   }
-  if (std::filesystem::exists(folder / kNonBlock)) check_files(file, report);
+  if (path_exists(folder / kNonBlock)) check_files(file, report);
   report.checked.push_back(fmt::format(
       "{} Linears of the blocks: one scheme, required tensors, dtypes, shapes, bf16 scales", layers.size()));
   report.checked.push_back(fmt::format("{} tensors of the {} in {} file{}", names.size(), name_of(part),

@@ -97,7 +97,7 @@ void check_manifest(const Path& folder, VerifyReport& report, Progress& progress
     return;
   }
   for (const auto& [name, hash] : manifest->files) {
-    if (!std::filesystem::exists(folder / name)) {
+    if (!path_exists(folder / name)) {
       report.problems.push_back(name + " is missing");
     } else if (hash_hex(read_text(folder / name, uint64_t{1} << 30)) != hash) {
       report.problems.push_back(name + " differs from its checksum in the manifest");

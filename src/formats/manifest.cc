@@ -103,7 +103,7 @@ Manifest parse_manifest(std::string_view text, std::string_view where) {
 
 std::optional<Manifest> read_manifest(const Path& folder) {
   const Path path = folder / kManifestName;
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   return parse_manifest(read_text(path, kMaxManifest), path.string());
 }
 

@@ -152,6 +152,12 @@ TEST(Mindie, VerifyNamesEachKindOfDamage) {
        },
        "symbolic link"},
       {"weights gone", [](const Path& d) { remove_file(d / kWeightName); }, "is missing"},
+      {"a name that no file can have",
+       [](const Path& d) {
+         edit(d / kDescriptionName, "model_quant_type\": \"",
+              "model_quant_type\": \"" + std::string(300, 'w'));
+       },
+       "is missing"},
       {"a bit flipped",
        [](const Path& d) {
          std::string text = read_text(d / kWeightName, 1 << 20);

@@ -192,7 +192,7 @@ class MindieSource : public WeightSource {
 }  // namespace
 
 bool recognizes_mindie(const Path& path) {
-  if (!std::filesystem::is_directory(path)) return false;
+  if (!is_folder(path)) return false;
   for (const Path& description : descriptions(path)) {
     const std::string name = description.filename().string();
     if (name.size() > kDescription.size() && name[kDescription.size()] == '_') return true;
@@ -213,7 +213,7 @@ VerifyReport verify_mindie(const Path& path) {
   }
   if (!find_algorithm(o.type))
     report.problems.push_back(fmt::format("model_quant_type \"{}\" is not in the loader's enum", o.type));
-  if (!std::filesystem::exists(o.weights)) {
+  if (!path_exists(o.weights)) {
     report.problems.push_back(o.weights.filename().string() + " is missing");
     return report;
   }

@@ -146,8 +146,7 @@ void Checkpoint::open_folder(const Path& folder) {
                    .hint = "name the file itself"});
     }
   }
-  if (files.empty() && std::filesystem::is_directory(folder / "transformer"))
-    return open_folder(folder / "transformer");
+  if (files.empty() && is_folder(folder / "transformer")) return open_folder(folder / "transformer");
   if (files.empty()) {
     throw Error(
         {.what = "the folder holds no .safetensors file",
@@ -169,7 +168,7 @@ void Checkpoint::open_index(const Path& index) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   const Path folder = index.has_parent_path() ? index.parent_path() : Path(".");
   for (const std::string& name : names) {
-    if (!std::filesystem::exists(folder / name)) {
+    if (!path_exists(folder / name)) {
       throw Error({.what = fmt::format("the shard {} is missing", name),
                    .where = index.string(),
                    .hint = "download it, or the whole checkpoint again"});

@@ -141,6 +141,21 @@ FileStamp File::stamp() const {
   return to_stamp(s);
 }
 
+bool path_exists(const Path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+bool is_folder(const Path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+bool is_file(const Path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
 FileStamp stamp_of(const Path& path) {
   struct stat s {};
   if (::stat(path.c_str(), &s) != 0) throw system_error("cannot stat the file", path.string(), errno);

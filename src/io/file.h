@@ -58,6 +58,12 @@ class File {
   Path path_;
 };
 
+// What can be reached under a name that a user or a file gave; a name that the system cannot even look up
+// (too long, a file for a folder on the way) is none, where std::filesystem would throw.
+bool path_exists(const Path& path);
+bool is_folder(const Path& path);
+bool is_file(const Path& path);
+
 FileStamp stamp_of(const Path& path);
 
 // The whole file as text; Error if it is larger than `limit`.

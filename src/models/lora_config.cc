@@ -48,8 +48,7 @@ AdapterConfig read_adapter_config(const Checkpoint& checkpoint, const Path& file
   if (packed != checkpoint.metadata().end())
     return parse(packed->second, fmt::format("{} of {}", kMetadataKey, file.string()), "transformer.");
   const Path path = file.parent_path() / "adapter_config.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return {};
+  if (!path_exists(path)) return {};
   return parse(read_text(path, kMaxConfig), path.string(), "");
 }
 

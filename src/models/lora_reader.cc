@@ -186,8 +186,7 @@ LoraSet LoraSet::open(std::span<const LoraFile> files, std::span<const TensorSpe
 LoraFile parse_lora_argument(std::string_view text) {
   LoraFile out{.path = std::string(text), .strength = 1};
   const size_t colon = text.rfind(':');
-  std::error_code ignored;
-  if (colon == std::string_view::npos || std::filesystem::exists(out.path, ignored)) return out;
+  if (colon == std::string_view::npos || path_exists(out.path)) return out;
   const std::string number(text.substr(colon + 1));
   size_t used = 0;
   try {

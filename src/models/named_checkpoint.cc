@@ -28,10 +28,9 @@ const StoredTensor& NamedCheckpoint::at(std::string_view tensor) const {
 }
 
 Path find_in_folder(const Path& path, std::string_view what, std::span<const std::string_view> names) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(path, ignored)) return path;
+  if (!is_folder(path)) return path;
   for (const std::string_view name : names) {
-    if (std::filesystem::exists(path / name, ignored)) return path / name;
+    if (path_exists(path / name)) return path / name;
   }
   throw Error({.what = fmt::format("the folder has no {}: none of {}", what, fmt::join(names, ", ")),
                .where = path.string(),

@@ -19,7 +19,7 @@ constexpr uint64_t kMaxFile = 200'000'000;
 constexpr int kUmt5ExtraIds = 300;
 
 int extra_ids_of(const Path& config) {
-  if (!std::filesystem::exists(config)) return kUmt5ExtraIds;
+  if (!path_exists(config)) return kUmt5ExtraIds;
   const std::string where = config.string();
   const Json json = parse_json(read_text(config, kMaxFile), where);
   if (!json.is_object() || !json.contains("extra_ids")) return kUmt5ExtraIds;
@@ -198,9 +198,9 @@ namespace {
 
 // `path` itself, or the file of a tokenizer in it.
 Path tokenizer_file(const Path& path) {
-  if (!std::filesystem::is_directory(path)) return path;
+  if (!is_folder(path)) return path;
   for (const char* name : {"tokenizer.json", "spiece.model"}) {
-    if (std::filesystem::exists(path / name)) return path / name;
+    if (path_exists(path / name)) return path / name;
   }
   throw Error({.what = "the folder holds neither tokenizer.json nor spiece.model",
                .where = path.string(),

@@ -129,8 +129,7 @@ void require_complete(const WanMatch& match, std::string_view where) {
 
 std::optional<ConfigText> read_config(const Checkpoint& file) {
   const Path path = file.folder() / "config.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   return ConfigText{.text = read_text(path, kMaxConfigBytes), .where = path.string()};
 }
 
