@@ -202,10 +202,10 @@ class Chooser {
   static LayerError float_error(const Tensor& weight, const std::string& name) {
     const Tensor exact = float_tensor(weight, DType::kF32, name);
     const Tensor stored = float_tensor(float_tensor(weight, DType::kBF16, name), DType::kF32, name);
+    const std::span<const float> values = exact.as<float>(), rounded = stored.as<float>();
     LayerError error;
-    for (size_t i = 0; i < static_cast<size_t>(weight.count()); ++i) {
-      const double value = exact.as<float>()[i],
-                   difference = value - static_cast<double>(stored.as<float>()[i]);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double value = values[i], difference = value - static_cast<double>(rounded[i]);
       error.signal += value * value;
       error.noise += difference * difference;
     }

@@ -18,39 +18,33 @@ double decibel(double signal, double noise) {
   return 10 * std::log10(signal / noise);
 }
 
-float element(const Tensor& tensor, size_t index) {
-  switch (tensor.dtype()) {
-    case DType::kF32:
-      return tensor.as<float>()[index];
-    case DType::kBF16:
-      return bf16_to_float(tensor.as<uint16_t>()[index]);
-    case DType::kF16:
-      return f16_to_float(tensor.as<uint16_t>()[index]);
-    default:
-      throw Error({.what = "expected a float tensor, got " + std::string(name_of(tensor.dtype()))});
-  }
-}
+struct Same {
+  bool rounded = false;  // the float tensor rounded to the dtype it is stored in
+  bool bf16 = false;     // its bf16 values: compat stores biases of quantized layers so
+  bool any() const { return rounded || bf16; }
+};
 
-// Is `stored` the float tensor rounded to the dtype it is stored in?
-bool same_rounded(const Tensor& stored, const Tensor& model) {
-  if (stored.shape() != model.shape()) return false;
-  for (size_t i = 0; i < static_cast<size_t>(stored.count()); ++i) {
-    const float value = element(model, i);
-    const float expected = stored.dtype() == DType::kBF16  ? round_bf16(value)
-                           : stored.dtype() == DType::kF16 ? f16_to_float(float_to_f16(value))
-                                                           : value;
-    if (element(stored, i) != expected) return false;
+Same same_values(const Tensor& stored, const Tensor& model) {
+  if (stored.shape() != model.shape()) return {};
+  constexpr size_t kPart = 1024;
+  std::vector<float> got(kPart), values(kPart);
+  const DType dtype = stored.dtype();
+  Same same{.rounded = true, .bf16 = dtype == DType::kF32};
+  const size_t count = static_cast<size_t>(stored.count());
+  for (size_t first = 0; first < count && same.any(); first += kPart) {
+    const size_t size = std::min(kPart, count - first);
+    read_floats(stored, first, std::span(got).first(size));
+    read_floats(model, first, std::span(values).first(size));
+    for (size_t i = 0; i < size; ++i) {
+      const float value = values[i];
+      const float expected = dtype == DType::kBF16  ? round_bf16(value)
+                             : dtype == DType::kF16 ? f16_to_float(float_to_f16(value))
+                                                    : value;
+      if (got[i] != expected) same.rounded = false;
+      if (got[i] != round_bf16(value)) same.bf16 = false;
+    }
   }
-  return true;
-}
-
-// Does `stored` hold the bf16 values of the float tensor? compat stores biases of quantized layers so.
-bool same_bf16(const Tensor& stored, const Tensor& model) {
-  if (stored.dtype() != DType::kF32 || stored.shape() != model.shape()) return false;
-  for (size_t i = 0; i < static_cast<size_t>(stored.count()); ++i) {
-    if (element(stored, i) != round_bf16(element(model, i))) return false;
-  }
-  return true;
+  return same;
 }
 
 // A large tensor in slices of rows: a table of tokens has gigabytes.
@@ -61,19 +55,20 @@ bool is_float_of(const WeightSource& result, const WeightSource& model, const st
   if (shape.empty() || element_count(shape) <= slice) {
     const Tensor weight = model.load(name), stored = result.load(name);
     progress.advance(weight.bytes(), name);
-    return same_rounded(stored, weight) || same_bf16(stored, weight);
+    return same_values(stored, weight).any();
   }
   const int64_t step = std::max<int64_t>(1, slice / std::max<int64_t>(1, element_count(shape) / shape[0]));
-  bool rounded = true, bf16 = true;
-  for (int64_t first = 0; first < shape[0] && (rounded || bf16); first += step) {
+  Same same{.rounded = true, .bf16 = true};
+  for (int64_t first = 0; first < shape[0] && same.any(); first += step) {
     throw_if_interrupted();
     const int64_t count = std::min(step, shape[0] - first);
     const Tensor weight = model.load_rows(name, first, count), stored = result.load_rows(name, first, count);
-    rounded = rounded && same_rounded(stored, weight);
-    bf16 = bf16 && same_bf16(stored, weight);
+    const Same slice_same = same_values(stored, weight);
+    same.rounded = same.rounded && slice_same.rounded;
+    same.bf16 = same.bf16 && slice_same.bf16;
     progress.advance(weight.bytes(), name);
   }
-  return rounded || bf16;
+  return same.any();
 }
 
 }  // namespace
@@ -90,16 +85,16 @@ LayerError weight_error(const QuantizedLinear& quantized, const Tensor& weight) 
   const Tensor whole = by_row ? Tensor() : dequantize(quantized);
   std::vector<double> signal(static_cast<size_t>(out)), noise(static_cast<size_t>(out));
   parallel_for(out, 16, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(static_cast<size_t>(in));
+    std::vector<float> row(static_cast<size_t>(in)), exact(row.size());
     for (int64_t r = begin; r < end; ++r) {
-      const auto at = static_cast<size_t>(r * in);
+      read_floats(weight, static_cast<size_t>(r * in), exact);
       if (by_row) {
         dequantize_row(quantized, r, row);
       } else {
         std::copy_n(whole.as<float>().begin() + r * in, in, row.begin());
       }
       for (size_t c = 0; c < row.size(); ++c) {
-        const double value = element(weight, at + c), difference = value - row[c];
+        const double value = exact[c], difference = value - row[c];
         signal[static_cast<size_t>(r)] += value * value;
         noise[static_cast<size_t>(r)] += difference * difference;
       }

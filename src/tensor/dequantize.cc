@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensor/dequantize.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <string>
 #include <vector>
 
 #include "tensor/ggml_blocks.h"
@@ -10,22 +13,9 @@
 namespace wanslim {
 namespace {
 
-// Any float tensor as floats.
 std::vector<float> floats_of(const Tensor& tensor) {
   std::vector<float> values(static_cast<size_t>(tensor.count()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    switch (tensor.dtype()) {
-      case DType::kBF16:
-        values[i] = bf16_to_float(tensor.as<uint16_t>()[i]);
-        break;
-      case DType::kF16:
-        values[i] = f16_to_float(tensor.as<uint16_t>()[i]);
-        break;
-      default:
-        CHECK(tensor.dtype() == DType::kF32);
-        values[i] = tensor.as<float>()[i];
-    }
-  }
+  read_floats(tensor, 0, values);
   return values;
 }
 
@@ -50,15 +40,33 @@ float scale_at(const QuantizedLinear& q, int64_t row, int64_t column, int64_t in
   }
 }
 
-float code_at(const QuantizedLinear& q, int64_t row, int64_t column, int64_t in) {
-  const size_t at = static_cast<size_t>(row * in + column);
+// Columns in a row that have one scale.
+int64_t scale_width(const QuantizedLinear& q, int64_t in) {
+  int64_t width = in;
+  for (const Tensor* scale : {&q.scale, &q.dual_scale}) {
+    const int64_t per_row = scale->empty() ? 0 : scale->count() / out_features(q);
+    if (per_row > 0) width = std::gcd(width, std::max<int64_t>(1, in / per_row));
+  }
+  return std::max<int64_t>(1, width);
+}
+
+void read_codes(const QuantizedLinear& q, int64_t row, std::span<float> values) {
+  const size_t start = static_cast<size_t>(row) * values.size();
+  const std::span<const std::byte> bytes = q.weight.raw();
+  const auto* codes = reinterpret_cast<const uint8_t*>(bytes.data());
   switch (q.weight.dtype()) {
     case DType::kI8:
-      return static_cast<float>(q.weight.as<int8_t>()[at]);
+      for (size_t c = 0; c < values.size(); ++c) values[c] = static_cast<int8_t>(codes[start + c]);
+      return;
     case DType::kF8E4M3:
-      return e4m3_to_float(q.weight.as<uint8_t>()[at]);
+      for (size_t c = 0; c < values.size(); ++c) values[c] = e4m3_to_float(codes[start + c]);
+      return;
     default:
-      return kFp4Values[q.weight.as<uint8_t>()[at / 2] >> (at % 2 * 4) & 15];
+      CHECK(size_of(q.weight.dtype()) == 1);
+      for (size_t c = 0; c < values.size(); ++c) {
+        const size_t at = start + c;
+        values[c] = kFp4Values[codes[at / 2] >> (at % 2 * 4) & 15];
+      }
   }
 }
 
@@ -94,6 +102,28 @@ void add_low_rank(const QuantizedLinear& q, std::span<float> weight) {
 
 }  // namespace
 
+void read_floats(const Tensor& tensor, size_t first, std::span<float> values) {
+  CHECK(first + values.size() <= static_cast<size_t>(tensor.count()));
+  const size_t size = values.size();
+  switch (tensor.dtype()) {
+    case DType::kF32:
+      std::copy_n(tensor.as<float>().begin() + static_cast<ptrdiff_t>(first), size, values.begin());
+      return;
+    case DType::kBF16: {
+      const uint16_t* const bits = tensor.as<uint16_t>().data() + first;
+      for (size_t i = 0; i < size; ++i) values[i] = bf16_to_float(bits[i]);
+      return;
+    }
+    case DType::kF16: {
+      const uint16_t* const bits = tensor.as<uint16_t>().data() + first;
+      for (size_t i = 0; i < size; ++i) values[i] = f16_to_float(bits[i]);
+      return;
+    }
+    default:
+      throw Error({.what = "expected a float tensor, got " + std::string(name_of(tensor.dtype()))});
+  }
+}
+
 int64_t out_features(const QuantizedLinear& q) {
   return q.weight.dim(0);
 }
@@ -108,8 +138,12 @@ void dequantize_row(const QuantizedLinear& q, int64_t row, std::span<float> valu
   const int64_t in = in_features(q);
   CHECK(values.size() == static_cast<size_t>(in));
   if (is_ggml(q.scheme.weight)) return decode_ggml_row(q, row, values);
-  for (int64_t column = 0; column < in; ++column) {
-    values[static_cast<size_t>(column)] = code_at(q, row, column, in) * scale_at(q, row, column, in);
+  read_codes(q, row, values);
+  const int64_t width = scale_width(q, in);
+  for (int64_t first = 0; first < in; first += width) {
+    const float scale = scale_at(q, row, first, in);
+    for (float& value : values.subspan(static_cast<size_t>(first), static_cast<size_t>(width)))
+      value *= scale;
   }
 }
 

@@ -8,6 +8,9 @@
 
 namespace wanslim {
 
+// Elements first, first + 1, ... of an F32, BF16 or F16 tensor. Another dtype is an Error.
+void read_floats(const Tensor& tensor, size_t first, std::span<float> values);
+
 // Row `row` of the stored matrix: codes times scales, nothing else. `values` has in_features(linear) floats.
 void dequantize_row(const QuantizedLinear& linear, int64_t row, std::span<float> values);
 
