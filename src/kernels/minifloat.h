@@ -17,8 +17,9 @@ inline constexpr MiniFloat kE4M3{3, -6, 448}, kE2M1{1, 0, 6};
 
 // What becomes of y = x / scale on its way to a code.
 enum class MiniRule : uint8_t {
-  kEven,      // nearest, half to even
-  kEvenBf16,  // first rounded to bf16, then nearest, half to even
+  kEven,         // nearest, half to even
+  kEvenInverse,  // the same of y = x * scale: `scales` holds their inverses
+  kEvenBf16,     // first rounded to bf16, then nearest, half to even
   kAway,  // msModelSlim's MX (spec 4.10): magnitude floor(m + 1/2) in units of the last place; -0 becomes 0
 };
 

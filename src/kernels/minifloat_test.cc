@@ -47,7 +47,7 @@ TEST(MiniFloatKernels, CodesEqualTheTwinOnEveryTarget) {
   for (MiniFloat format : kFormats) {
     for (size_t block : {16u, 32u, 64u, 512u}) {
       const std::vector<float> row = row_of(1024, format);
-      for (MiniRule rule : {MiniRule::kEven, MiniRule::kEvenBf16, MiniRule::kAway}) {
+      for (MiniRule rule : {MiniRule::kEven, MiniRule::kEvenInverse, MiniRule::kEvenBf16, MiniRule::kAway}) {
         const std::vector<float> scales = scales_of(1024 / block, rule == MiniRule::kAway);
         std::vector<uint8_t> expected(1024), actual(1024);
         reference::minifloat_codes(row, block, format, rule, scales, expected);

@@ -85,7 +85,8 @@ void minifloat_codes(std::span<const float> row, size_t block, MiniFloat format,
                      std::span<const float> scales, std::span<uint8_t> codes) {
   const int sign_bit = format.mantissa_bits == 3 ? 128 : 8;
   for (size_t i = 0; i < row.size(); ++i) {
-    float y = row[i] / scales[i / block];
+    const float scale = scales[i / block];
+    float y = rule == MiniRule::kEvenInverse ? row[i] * scale : row[i] / scale;
     if (rule == MiniRule::kEvenBf16) y = wanslim::round_bf16(y);
     const bool negative = rule == MiniRule::kAway ? y < 0 : std::signbit(y);
     const int code =
@@ -110,6 +111,30 @@ void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat f
     const float e = wanslim::round_bf16(value - x);
     return wanslim::round_bf16(e * e);
   });
+}
+
+// All candidates, none spared.
+void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
+               std::span<int> exponents, std::span<float> errors) {
+  for (size_t b = 0; b < exponents.size(); ++b) {
+    const std::span<const float> block = row.subspan(b * kMxBlock, kMxBlock);
+    float absmax = 0;
+    reference::block_absmax(block, kMxBlock, {&absmax, 1});
+    absmax *= factor;
+    const int log2 = absmax < 0x1p-126f ? -127 : std::ilogb(absmax);
+    const int first = std::max(log2 - std::ilogb(format.max), smallest);
+    float best = INFINITY;  // in units of 4^first
+    for (int offset : {0, 1, -1}) {
+      if (first + offset < smallest || (offset < 0 && format.mantissa_bits == 3)) continue;
+      const float inverse = std::ldexp(factor, -(first + offset));
+      float error = 0;
+      reference::minifloat_errors(block, kMxBlock, format, {&inverse, 1}, {&error, 1});
+      if (!(std::ldexp(error, 2 * offset) < best)) continue;
+      best = std::ldexp(error, 2 * offset);
+      exponents[b] = first + offset;
+      if (!errors.empty()) errors[b] = error;
+    }
+  }
 }
 
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain-loop twins of minifloat.h: the definition that every SIMD target is tested against.
+// Plain-loop twins of minifloat.h and mx_search.h: the definition that every SIMD target is tested against.
 #pragma once
 #include "kernels/minifloat.h"
+#include "kernels/mx_search.h"
 
 namespace wanslim::reference {
 
@@ -12,6 +13,8 @@ void minifloat_errors(std::span<const float> row, size_t block, MiniFloat format
                       std::span<const float> inverse, std::span<float> errors);
 void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat format,
                            std::span<const float> scales, std::span<float> errors);
+void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
+               std::span<int> exponents, std::span<float> errors);
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed);
 
 }  // namespace wanslim::reference

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The power of two that the 32 values of a block share (OCP Microscaling Formats v1.0, 5.2), by least squared
+// error.
+#pragma once
+#include <cstddef>
+#include <span>
+
+#include "kernels/minifloat.h"
+
+namespace wanslim {
+
+inline constexpr size_t kMxBlock = 32;
+
+// For each block of y = row[i] * factor: the exponent e for which sum (y - 2^e round(y / 2^e))^2 is least, of
+// these, the first of equals:
+//   e0 = floor(log2(absmax)) - floor(log2(format.max)), which just holds absmax or clips it
+//   e0 + 1
+//   e0 - 1, E2M1 only: its few steps can be worth more than the largest value
+// none below `smallest`, which a block of zeros gets; factor * 2^-smallest is finite and smallest at least
+// -127. errors[b] is that sum in units of 4^e. E4M3 has no use for it: with an empty `errors` only what
+// matters is looked at. row.size() is 32 x exponents.size(). Same bits on every SIMD target, sums as in
+// minifloat.h.
+void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
+               std::span<int> exponents, std::span<float> errors);
+
+}  // namespace wanslim
