@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any set of names, shapes and dtypes with any config.json either is sorted into a bounded match or refused
 // with an Error. Input: config text, a zero byte, then records of 4 bytes {name, naming, kind, extent} that
-// add tensors of a small transformer, as they are or changed, or names of the input's own. A config text that
-// begins with an odd byte, as '{' is, stands beside a whole transformer.
+// add tensors of a small transformer, as they are or changed, or names of the input's own. One config text in
+// eight stands beside a whole transformer, which takes ten times as long.
 #include <cstring>
 
 #include "base/error.h"
@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view config = text.substr(0, text.find('\0'));
   text.remove_prefix(std::min(size, config.size() + 1));
   std::vector<StoredTensor> stored;
-  if (!config.empty() && config[0] % 2) {
+  if (config.size() % 8 == 1) {
     for (const TensorSpec& spec : known()) {
       if (!spec.vace) stored.push_back({.name = spec.name, .shape = spec.shape});
     }
