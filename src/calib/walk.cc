@@ -258,6 +258,8 @@ void walk_layers(const WalkJob& job, const WeightSource& source, Progress& progr
     pending.push_back(i);
     total += source_bytes(job.layers[i]);
   }
+  // What stands outside the blocks first: at the end one large tensor alone would leave the other cores idle.
+  std::stable_partition(pending.begin(), pending.end(), [&](size_t i) { return job.layers[i].block < 0; });
   progress.start("quantizing", total);
   MemoryGate gate(job.memory);
   Walk walk{job, source, progress};
