@@ -44,17 +44,30 @@ void pack_panel(const T* rows, int64_t k, int64_t columns, T* to) {
   }
 }
 
+int64_t element_bytes(GemmType type) {
+  return type == GemmType::kF32 ? 4 : type == GemmType::kBF16 ? 2 : 1;
+}
+
+template <class T>
+void pack_panels(std::span<const T> rows, int64_t first, PackedWeight& weight) {
+  const int64_t k = weight.k, depth = padded_k(k), count = k == 0 ? 0 : static_cast<int64_t>(rows.size()) / k;
+  CHECK(element_bytes(weight.type) == sizeof(T) && rows.size() == static_cast<size_t>(count * k));
+  CHECK(first % kPanel == 0 && first + count <= weight.n);
+  CHECK(count % kPanel == 0 || first + count == weight.n);
+  T* const data = reinterpret_cast<T*>(weight.data.data());
+  for (int64_t row = 0; row < count; row += kPanel) {
+    pack_panel(rows.data() + row * k, k, std::min(kPanel, count - row), data + (first + row) * depth);
+  }
+}
+
 template <class T>
 PackedWeight pack(GemmType type, std::span<const T> weight, int64_t n, int64_t k) {
   CHECK(weight.size() == static_cast<size_t>(n * k));
-  const int64_t panels = round_up(n, kPanel) / kPanel, depth = padded_k(k);
-  PackedWeight packed{.type = type, .n = n, .k = k, .data = Buffer(panels * kPanel * depth * sizeof(T))};
-  T* data = reinterpret_cast<T*>(packed.data.data());
-  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) {
-      pack_panel(weight.data() + panel * kPanel * k, k, std::min(kPanel, n - panel * kPanel),
-                 data + panel * kPanel * depth);
-    }
+  PackedWeight packed = blank_weight(type, n, k);
+  parallel_for((n + kPanel - 1) / kPanel, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kPanel, last = std::min(n, end * kPanel);
+    pack_panels(weight.subspan(static_cast<size_t>(first * k), static_cast<size_t>((last - first) * k)),
+                first, packed);
   });
   return packed;
 }
@@ -75,7 +88,7 @@ Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWe
   Blocking b;
   b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
   // Strips of a block stay in the second cache. As many blocks for each thread.
-  const int64_t most = kernel.expand ? 144 : 96, blocks = round_up((rows + most - 1) / most, threads());
+  const int64_t most = kernel.expand ? 240 : 96, blocks = round_up((rows + most - 1) / most, threads());
   b.m = std::min(most, round_up((rows + blocks - 1) / blocks, kernel.rows));
   b.n = round_up(weight.n, kPanel);
   if (pieces > 1) b.n = std::min<int64_t>(b.n, 1024);
@@ -107,7 +120,7 @@ void start_tile(const Task& t, int64_t panel, std::byte* tile) {
 // Output rows [m0, m1), panels [p0, p1).
 void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
   const int64_t rows = t.kernel.rows, strips = (m1 - m0 + rows - 1) / rows, depth = padded_k(t.weight.k);
-  const int64_t element = t.weight.type == GemmType::kF32 ? 4 : t.weight.type == GemmType::kBF16 ? 2 : 1;
+  const int64_t element = element_bytes(t.weight.type);
   const int64_t strip_words = t.kernel.strip_words(t.blocking.k);
   const int64_t tile_bytes = rows * kPanel * 4;
   const bool single = t.blocking.k >= t.weight.k;  // then one panel of tiles is enough
@@ -163,6 +176,19 @@ void run(const MicroKernel& kernel, const Operand& a, const PackedWeight& weight
 }
 
 }  // namespace
+
+PackedWeight blank_weight(GemmType type, int64_t n, int64_t k) {
+  const int64_t bytes = round_up(n, kPanel) * padded_k(k) * element_bytes(type);
+  return {.type = type, .n = n, .k = k, .data = Buffer(static_cast<size_t>(bytes))};
+}
+
+void pack_rows(std::span<const float> rows, int64_t first, PackedWeight& weight) {
+  pack_panels(rows, first, weight);
+}
+
+void pack_rows(std::span<const uint16_t> rows, int64_t first, PackedWeight& weight) {
+  pack_panels(rows, first, weight);
+}
 
 PackedWeight pack_f32(std::span<const float> weight, int64_t n, int64_t k) {
   return pack(GemmType::kF32, weight, n, k);

@@ -39,6 +39,13 @@ PackedWeight pack_f32(std::span<const float> weight, int64_t n, int64_t k);
 PackedWeight pack_bf16(std::span<const uint16_t> weight, int64_t n, int64_t k);
 PackedWeight pack_s8(std::span<const int8_t> weight, int64_t n, int64_t k);
 
+// The first two in parts, for a weight that is packed as it is read: a weight without content (kF32, kBF16),
+// and rows [first, first + rows.size() / k) into it. `first` is a multiple of kPanel; so are all ends but the
+// last. Each row once, by any thread.
+PackedWeight blank_weight(GemmType type, int64_t n, int64_t k);
+void pack_rows(std::span<const float> rows, int64_t first, PackedWeight& weight);
+void pack_rows(std::span<const uint16_t> rows, int64_t first, PackedWeight& weight);
+
 // What happens to a sum on its way out. With s = sum, or (sum + column_offset) * (row_scale * column_scale)
 // where scales are given:
 //   y = s + bias, rounded to bf16 if `round`; y = activation(y), rounded likewise;

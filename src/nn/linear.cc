@@ -25,6 +25,35 @@ PackedWeight pack_weight(const Tensor& weight, Compute compute) {
   return pack_bf16({narrow.bf16(), static_cast<size_t>(out * in)}, out, in);
 }
 
+// Rows [first, ...) of a weight to where pack_weight() would put them.
+void pack_slice(const Tensor& rows, int64_t first, PackedWeight& packed) {
+  if (rows.dtype() == DType::kBF16) return pack_rows(rows.as<uint16_t>(), first, packed);
+  const Tensor wide = rows.dtype() == DType::kF32 ? Tensor() : to_f32(rows);
+  const std::span<const float> values = (wide.empty() ? rows : wide).as<float>();
+  if (packed.type == GemmType::kF32) return pack_rows(values, first, packed);
+  Tensor narrow(DType::kBF16, rows.shape());
+  narrow_bf16(values, narrow.as<uint16_t>());
+  pack_rows(std::span<const uint16_t>(narrow.as<uint16_t>()), first, packed);
+}
+
+// Read, converted and packed in slices that stay in the second cache.
+PackedWeight read_weight(const WeightSource& source, const std::string& name, Compute compute) {
+  constexpr int64_t kSliceBytes = 512 << 10;
+  const Shape shape = source.shape(name);
+  const DType dtype = source.dtype(name);
+  const int64_t out = shape[0], in = element_count(shape) / std::max<int64_t>(1, out);
+  const bool as_bf16 = compute == Compute::kBF16 || dtype == DType::kBF16;
+  PackedWeight packed = blank_weight(as_bf16 ? GemmType::kBF16 : GemmType::kF32, out, in);
+  const int64_t row_bytes = std::max<int64_t>(1, in * static_cast<int64_t>(size_of(dtype)));
+  const int64_t step = std::max<int64_t>(1, kSliceBytes / (row_bytes * kPanel)) * kPanel;
+  run_workers(threads(), (out + step - 1) / step, [&](int64_t slice) {
+    const SerialLoops serial;
+    const int64_t first = slice * step;
+    pack_slice(source.load_rows(name, first, std::min(step, out - first)), first, packed);
+  });
+  return packed;
+}
+
 std::vector<float> load_bias(const Tensor& bias, Compute compute) {
   const Tensor wide = to_f32(bias);
   std::vector<float> values(wide.as<float>().begin(), wide.as<float>().end());
@@ -56,19 +85,28 @@ Linear Linear::load(const WeightSource& source, std::string_view layer, Compute 
     return linear;
   }
   const Tensor bias = source.has(name + ".bias") ? source.load(name + ".bias") : Tensor();
-  return from_float(name, source.load(name + ".weight"), bias, compute);
+  const std::string weight = name + ".weight";
+  if (!source.reads_rows(weight)) return from_float(name, source.load(weight), bias, compute);
+  Linear linear = blank(name, source.shape(weight), bias, compute);
+  linear.weight_ = read_weight(source, weight, compute);
+  return linear;
 }
 
-Linear Linear::from_float(std::string name, const Tensor& weight, const Tensor& bias, Compute compute) {
+Linear Linear::blank(std::string name, const Shape& weight, const Tensor& bias, Compute compute) {
   Linear linear;
   linear.name_ = std::move(name);
   linear.compute_ = compute;
-  linear.out_ = weight.dim(0);
-  linear.in_ = weight.count() / std::max<int64_t>(1, linear.out_);
+  linear.out_ = weight[0];
+  linear.in_ = element_count(weight) / std::max<int64_t>(1, linear.out_);
   if (!bias.empty()) {
-    if (bias.count() != linear.out_) misshapen(linear.name_, weight.shape(), bias.shape());
+    if (bias.count() != linear.out_) misshapen(linear.name_, weight, bias.shape());
     linear.bias_ = load_bias(bias, compute);
   }
+  return linear;
+}
+
+Linear Linear::from_float(std::string name, const Tensor& weight, const Tensor& bias, Compute compute) {
+  Linear linear = blank(std::move(name), weight.shape(), bias, compute);
   linear.weight_ = pack_weight(weight, compute);
   return linear;
 }

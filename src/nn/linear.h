@@ -60,6 +60,8 @@ class Linear {
   size_t bytes() const;
 
  private:
+  // All but its weight.
+  static Linear blank(std::string name, const Shape& weight, const Tensor& bias, Compute compute);
   void run(const Rows& x, const LinearTarget& target, const Pass& pass) const;
 
   std::string name_;

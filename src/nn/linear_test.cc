@@ -30,10 +30,16 @@ class MapSource : public WeightSource {
  public:
   std::map<std::string, Tensor, std::less<>> tensors;
   std::function<QuantizedLinear()> quantized;
+  bool rows = false;  // parts of a tensor can be read
   bool has(std::string_view name) const override { return tensors.find(name) != tensors.end(); }
   Shape shape(std::string_view name) const override { return tensors.find(name)->second.shape(); }
   DType dtype(std::string_view name) const override { return tensors.find(name)->second.dtype(); }
   Tensor load(std::string_view name) const override { return tensors.find(name)->second.clone(); }
+  bool reads_rows(std::string_view) const override { return rows; }
+  Tensor load_rows(std::string_view name, int64_t first, int64_t count) const override {
+    EXPECT_TRUE(rows);
+    return WeightSource::load_rows(name, first, count);
+  }
   std::optional<QuantizedLinear> load_quantized(std::string_view) const override {
     return quantized ? std::optional(quantized()) : std::nullopt;
   }
@@ -117,6 +123,37 @@ TEST(Linear, StoredPrecisionsAreWidenedOrRounded) {
   for (const Tensor* weight : {&half, &brain}) {
     const auto y = run(Linear::from_float("l", *weight, bias, Compute::kF32), p.x, Compute::kF32);
     EXPECT_LT(relative_l2(y, p.exact(floats(to_f32(*weight)))), 1e-6);
+  }
+}
+
+TEST(Linear, AWeightThatIsReadInPartsIsTheSame) {
+  constexpr int64_t kWide = 1030, kTall = 777;  // several slices, the last with part of a panel
+  TestNumbers numbers(9);
+  const auto weight = numbers.floats(kTall * kWide), bias = numbers.floats(kTall),
+             x = numbers.floats(3 * kWide);
+  const auto x_bits = to_bf16(x);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    MapSource source;
+    source.tensors["l.bias"] = tensor_of(bias, {kTall});
+    Tensor& stored = source.tensors["l.weight"] = Tensor(dtype, {kTall, kWide});
+    for (size_t i = 0; i < weight.size(); ++i) {
+      if (dtype == DType::kF32) {
+        stored.as<float>()[i] = weight[i];
+      } else {
+        stored.as<uint16_t>()[i] = dtype == DType::kF16 ? float_to_f16(weight[i]) : float_to_bf16(weight[i]);
+      }
+    }
+    for (const Compute compute : {Compute::kF32, Compute::kBF16}) {
+      std::vector<float> y[2];
+      for (const bool rows : {false, true}) {
+        source.rows = rows;
+        y[rows].assign(3 * kTall, NAN);
+        const void* data = compute == Compute::kF32 ? static_cast<const void*>(x.data()) : x_bits.data();
+        Linear::load(source, "l", compute)
+            .forward({dtype_of(compute), data, 3, kWide}, {.f32 = y[rows].data()});
+      }
+      EXPECT_EQ(y[0], y[1]) << name_of(dtype);
+    }
   }
 }
 
