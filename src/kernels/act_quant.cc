@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/threads.h"
+#include "kernels/convert.h"
 #include "tensor/half.h"
 
 namespace wanslim {
@@ -23,6 +25,18 @@ void each_row(int64_t rows, const Body& body) {
 
 std::span<const float> row_of(const float* x, int64_t row, int64_t width) {
   return {x + row * width, static_cast<size_t>(width)};
+}
+
+// The scale of the row.
+float quantize_token(std::span<const float> row, int highest, std::span<int8_t> codes) {
+  const float most = absmax(row);
+  const float scale = std::isfinite(most) ? most / static_cast<float>(highest) : kNan;
+  if (scale > 0) {
+    quantize_row(row, scale, {-highest - 1, highest}, codes);
+  } else {
+    std::fill(codes.begin(), codes.end(), int8_t{0});
+  }
+  return scale;
 }
 
 float round_e4m3(float value) {
@@ -52,15 +66,17 @@ void round_mx_block(float* x, int64_t count, MxElement element) {
 
 void quantize_tokens(const float* x, int64_t rows, int64_t width, int highest, int8_t* codes, float* scales) {
   each_row(rows, [&](int64_t r) {
-    const auto row = row_of(x, r, width);
-    const std::span<int8_t> out(codes + r * width, static_cast<size_t>(width));
-    const float most = absmax(row);
-    scales[r] = std::isfinite(most) ? most / static_cast<float>(highest) : kNan;
-    if (scales[r] > 0) {
-      quantize_row(row, scales[r], {-highest - 1, highest}, out);
-    } else {
-      std::fill(out.begin(), out.end(), int8_t{0});
-    }
+    scales[r] = quantize_token(row_of(x, r, width), highest, {codes + r * width, static_cast<size_t>(width)});
+  });
+}
+
+void quantize_tokens(const uint16_t* x, int64_t rows, int64_t width, int highest, int8_t* codes,
+                     float* scales) {
+  each_row(rows, [&](int64_t r) {
+    thread_local std::vector<float> row;  // stays in the first cache
+    row.resize(static_cast<size_t>(width));
+    widen_bf16({x + r * width, row.size()}, row);
+    scales[r] = quantize_token(row, highest, {codes + r * width, row.size()});
   });
 }
 

@@ -12,6 +12,9 @@ namespace wanslim {
 // Per token, symmetric: scale = absmax / highest, code = clamp(rne(x / scale)). A zero row has scale 0.
 // `highest` 127 for int8, 7 for int4. Spec formats B4, W8A8_DYNAMIC.
 void quantize_tokens(const float* x, int64_t rows, int64_t width, int highest, int8_t* codes, float* scales);
+// The same of bf16 values.
+void quantize_tokens(const uint16_t* x, int64_t rows, int64_t width, int highest, int8_t* codes,
+                     float* scales);
 
 // With a given scale: code = clamp(rne(x / scale) + offset) to [-128, 127].
 void quantize_static(const float* x, int64_t rows, int64_t width, float scale, float offset, int8_t* codes);

@@ -30,6 +30,22 @@ TEST(ActQuant, TokensGetTheirOwnScaleAndHalfRoundsToEven) {
   });
 }
 
+TEST(ActQuant, TokensOfBf16AreThoseOfTheSameFloats) {
+  TestNumbers numbers(5);
+  for (const int64_t width : {1, 7, 64, 1537}) {
+    const auto bits = to_bf16(numbers.floats(11 * width));
+    const auto x = to_float(bits);
+    std::vector<int8_t> expected(x.size()), codes(x.size(), 9);
+    std::vector<float> expected_scales(11), scales(11, NAN);
+    quantize_tokens(x.data(), 11, width, 127, expected.data(), expected_scales.data());
+    each_target([&] {
+      quantize_tokens(bits.data(), 11, width, 127, codes.data(), scales.data());
+      EXPECT_EQ(codes, expected);
+      EXPECT_EQ(scales, expected_scales);
+    });
+  }
+}
+
 TEST(ActQuant, ARowThatIsNotFiniteGetsTheScaleNan) {
   const std::vector<float> x = {1, NAN, 1, INFINITY};
   std::vector<int8_t> codes(4, 9);

@@ -141,16 +141,26 @@ void QuantLinear::forward(const Rows& x, const Epilogue& target, int64_t step) c
   const float whole = needs_all_rows() ? whole_scale(x, rows) : 0.0f;
   for (int64_t first = 0; first < x.count; first += kChunk) {
     const Rows chunk = x.slice(first, std::min(kChunk, x.count - first));
-    prepare(chunk, rows);
     Epilogue here = target;
     if (here.bf16 != nullptr) here.bf16 += first * out_;
     if (here.f32 != nullptr) here.f32 += first * out_;
+    if (rounds_tokens_alone()) {
+      here.bias = bias_.empty() ? nullptr : bias_.data();
+      multiply_integer(chunk, here, step);
+      continue;
+    }
+    prepare(chunk, rows);
     if (lora_down_.empty()) {
       multiply(rows, here, step, whole);
     } else {
       forward_low_rank(chunk, rows, here, step, whole);
     }
   }
+}
+
+bool QuantLinear::rounds_tokens_alone() const {
+  return product_ == Product::kInteger && act_scale_.empty() && smooth_.empty() && hadamard_group_ == 0 &&
+         lora_down_.empty();
 }
 
 bool QuantLinear::needs_all_rows() const {
@@ -183,7 +193,7 @@ void QuantLinear::prepare(const Rows& x, RowBuffer& rows) const {
 
 void QuantLinear::multiply(RowBuffer& rows, Epilogue epilogue, int64_t step, float whole) const {
   epilogue.bias = bias_.empty() ? nullptr : bias_.data();
-  if (product_ == Product::kInteger) return multiply_integer(rows, epilogue, step);
+  if (product_ == Product::kInteger) return multiply_integer(rows.view(), epilogue, step);
   std::vector<float> scales;
   round_activation(rows, whole, scales);
   const std::vector<float> ones(scales.empty() ? 0 : static_cast<size_t>(out_), 1.0f);
@@ -198,15 +208,22 @@ void QuantLinear::multiply(RowBuffer& rows, Epilogue epilogue, int64_t step, flo
   gemm_bf16(narrow.bf16(), rows.count(), weight_, epilogue);
 }
 
-void QuantLinear::multiply_integer(const RowBuffer& rows, Epilogue epilogue, int64_t step) const {
-  const int64_t count = rows.count();
-  const Rows view = rows.view();
+void QuantLinear::quantize(const Rows& rows, int8_t* codes, float* scales) const {
+  const Timed timed("rounding of activations");
+  const int highest = highest_code(scheme_.activation);
+  if (rows.dtype == DType::kBF16)
+    return quantize_tokens(rows.bf16(), rows.count, in_, highest, codes, scales);
+  quantize_tokens(rows.f32(), rows.count, in_, highest, codes, scales);
+}
+
+void QuantLinear::multiply_integer(const Rows& rows, Epilogue epilogue, int64_t step) const {
+  const int64_t count = rows.count;
   Buffer codes(static_cast<size_t>(count * in_));
   int8_t* code = reinterpret_cast<int8_t*>(codes.data());
   std::vector<float> scales(static_cast<size_t>(count), 1.0f);
   epilogue.row_scale = scales.data();
   if (act_scale_.empty()) {
-    quantize_tokens(view.f32(), count, in_, highest_code(scheme_.activation), code, scales.data());
+    quantize(rows, code, scales.data());
     epilogue.column_scale = column_scale_.data();
   } else {
     const size_t at = act_scale_.size() == 1 ? 0 : static_cast<size_t>(step);
@@ -215,7 +232,7 @@ void QuantLinear::multiply_integer(const RowBuffer& rows, Epilogue epilogue, int
                            " sampling steps, not for step " + std::to_string(step),
                    .where = name_}};
     }
-    quantize_static(view.f32(), count, in_, act_scale_[at], act_offset_[at], code);
+    quantize_static(rows.f32(), count, in_, act_scale_[at], act_offset_[at], code);
     epilogue.bias = nullptr;  // within the integer offset
     epilogue.column_offset = quant_bias_[at].data();
     epilogue.column_scale = static_scale_[at].data();

@@ -39,6 +39,8 @@ class QuantLinear {
   size_t bytes() const;
 
  private:
+  // Integer codes of the rows as they come: nothing to prepare, nothing to add.
+  bool rounds_tokens_alone() const;
   enum class Product : uint8_t { kInteger, kBF16, kF32 };
 
   void pack(const QuantizedLinear& codes);
@@ -48,7 +50,8 @@ class QuantLinear {
   // The NVFP4 scale of all rows; 0 where none is needed.
   float whole_scale(const Rows& x, RowBuffer& rows) const;
   void multiply(RowBuffer& rows, Epilogue epilogue, int64_t step, float whole) const;
-  void multiply_integer(const RowBuffer& rows, Epilogue epilogue, int64_t step) const;
+  void quantize(const Rows& rows, int8_t* codes, float* scales) const;
+  void multiply_integer(const Rows& rows, Epilogue epilogue, int64_t step) const;
   void round_activation(RowBuffer& rows, float whole, std::vector<float>& scales) const;
   void forward_low_rank(const Rows& x, RowBuffer& rows, const Epilogue& target, int64_t step,
                         float whole) const;
