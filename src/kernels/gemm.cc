@@ -55,20 +55,18 @@ void pack_panels(std::span<const T> rows, int64_t first, PackedWeight& weight) {
   CHECK(first % kPanel == 0 && first + count <= weight.n);
   CHECK(count % kPanel == 0 || first + count == weight.n);
   T* const data = reinterpret_cast<T*>(weight.data.data());
-  for (int64_t row = 0; row < count; row += kPanel) {
-    pack_panel(rows.data() + row * k, k, std::min(kPanel, count - row), data + (first + row) * depth);
-  }
+  parallel_for((count + kPanel - 1) / kPanel, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin * kPanel; row < std::min(count, end * kPanel); row += kPanel) {
+      pack_panel(rows.data() + row * k, k, std::min(kPanel, count - row), data + (first + row) * depth);
+    }
+  });
 }
 
 template <class T>
 PackedWeight pack(GemmType type, std::span<const T> weight, int64_t n, int64_t k) {
   CHECK(weight.size() == static_cast<size_t>(n * k));
   PackedWeight packed = blank_weight(type, n, k);
-  parallel_for((n + kPanel - 1) / kPanel, 1, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * kPanel, last = std::min(n, end * kPanel);
-    pack_panels(weight.subspan(static_cast<size_t>(first * k), static_cast<size_t>((last - first) * k)),
-                first, packed);
-  });
+  pack_panels(weight, 0, packed);
   return packed;
 }
 
@@ -87,7 +85,8 @@ Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWe
   const int64_t pieces = (weight.k + deepest - 1) / deepest;
   Blocking b;
   b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
-  // Strips of a block stay in the second cache. As many blocks for each thread.
+  // Float strips of a block stay in the second cache; where panels are expanded, doing that less often is
+  // worth more. As many blocks for each thread.
   const int64_t most = kernel.expand ? 240 : 96, blocks = round_up((rows + most - 1) / most, threads());
   b.m = std::min(most, round_up((rows + blocks - 1) / blocks, kernel.rows));
   b.n = round_up(weight.n, kPanel);

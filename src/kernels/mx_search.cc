@@ -2,7 +2,6 @@
 #include "kernels/mx_search.h"
 
 #include <algorithm>
-#include <bit>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/mx_search.cc"
@@ -13,16 +12,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace wanslim::HWY_NAMESPACE {
 namespace {
-
-// 2^e for e in [-127, 127].
-HWY_INLINE float power_of_two(int e) {
-  return std::bit_cast<float>(e == -127 ? 0x00400000u : static_cast<uint32_t>(e + 127) << 23);
-}
-
-// floor(log2(x)) of a normal x, else -127.
-HWY_INLINE int floor_log2(float x) {
-  return static_cast<int>(std::bit_cast<uint32_t>(x) >> 23) - 127;
-}
 
 constexpr size_t kChunk = 64;  // blocks that go through one pass after the other
 
@@ -42,9 +31,9 @@ struct Chosen {
 template <class F, bool kErrors>
 HWY_INLINE void search_chunk(const float* HWY_RESTRICT row, size_t blocks, float factor, float max, int emax,
                              int smallest, int* HWY_RESTRICT exponents, float* HWY_RESTRICT errors) {
+  // All under the first exponent, `best` in units of its square.
   int first[kChunk];
-  float inverse[kChunk], top[kChunk],
-      best[kChunk];  // under the first exponent, errors in units of its square
+  float inverse[kChunk], top[kChunk], best[kChunk];
   Chosen clipped, finer;
   for (size_t b = 0; b < blocks; ++b) {
     const float* const block = row + b * kMxBlock;

@@ -2,7 +2,9 @@
 // The power of two that the 32 values of a block share (OCP Microscaling Formats v1.0, 5.2), by least squared
 // error.
 #pragma once
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "kernels/minifloat.h"
@@ -10,6 +12,16 @@
 namespace wanslim {
 
 inline constexpr size_t kMxBlock = 32;
+
+// 2^e for e in [-127, 127].
+inline float power_of_two(int e) {
+  return std::bit_cast<float>(e == -127 ? 0x00400000u : static_cast<uint32_t>(e + 127) << 23);
+}
+
+// floor(log2(x)) of a normal x > 0; -127 of smaller ones.
+inline int floor_log2(float x) {
+  return static_cast<int>(std::bit_cast<uint32_t>(x) >> 23) - 127;
+}
 
 // For each block of y = row[i] * factor: the exponent e for which sum (y - 2^e round(y / 2^e))^2 is least, of
 // these, the first of equals:

@@ -11,40 +11,31 @@
 namespace wanslim {
 namespace {
 
-PackedWeight pack_weight(const Tensor& weight, Compute compute) {
-  const int64_t out = weight.dim(0), in = weight.count() / std::max<int64_t>(1, out);
-  if (weight.dtype() == DType::kBF16) return pack_bf16(weight.as<uint16_t>(), out, in);
-  if (compute == Compute::kF32) {
-    if (weight.dtype() == DType::kF32) return pack_f32(weight.as<float>(), out, in);
-    return pack_f32(to_f32(weight).as<float>(), out, in);
-  }
-  RowBuffer narrow;
-  const Tensor wide = weight.dtype() == DType::kF32 ? Tensor() : to_f32(weight);
-  const Tensor& source = wide.empty() ? weight : wide;
-  convert_rows({DType::kF32, source.raw().data(), out, in}, narrow, DType::kBF16);
-  return pack_bf16({narrow.bf16(), static_cast<size_t>(out * in)}, out, in);
+PackedWeight blank_for(const Shape& shape, DType dtype, Compute compute) {
+  const int64_t out = shape[0], in = element_count(shape) / std::max<int64_t>(1, out);
+  const bool as_bf16 = compute == Compute::kBF16 || dtype == DType::kBF16;
+  return blank_weight(as_bf16 ? GemmType::kBF16 : GemmType::kF32, out, in);
 }
 
-// Rows [first, ...) of a weight to where pack_weight() would put them.
+// Rows [first, ...) of a weight.
 void pack_slice(const Tensor& rows, int64_t first, PackedWeight& packed) {
   if (rows.dtype() == DType::kBF16) return pack_rows(rows.as<uint16_t>(), first, packed);
   const Tensor wide = rows.dtype() == DType::kF32 ? Tensor() : to_f32(rows);
-  const std::span<const float> values = (wide.empty() ? rows : wide).as<float>();
-  if (packed.type == GemmType::kF32) return pack_rows(values, first, packed);
-  Tensor narrow(DType::kBF16, rows.shape());
-  narrow_bf16(values, narrow.as<uint16_t>());
-  pack_rows(std::span<const uint16_t>(narrow.as<uint16_t>()), first, packed);
+  const Tensor& source = wide.empty() ? rows : wide;
+  if (packed.type == GemmType::kF32) return pack_rows(source.as<float>(), first, packed);
+  const int64_t out = rows.dim(0), in = packed.k;
+  RowBuffer narrow;
+  convert_rows({DType::kF32, source.raw().data(), out, in}, narrow, DType::kBF16);
+  pack_rows(std::span<const uint16_t>(narrow.bf16(), static_cast<size_t>(out * in)), first, packed);
 }
 
 // Read, converted and packed in slices that stay in the second cache.
 PackedWeight read_weight(const WeightSource& source, const std::string& name, Compute compute) {
   constexpr int64_t kSliceBytes = 512 << 10;
-  const Shape shape = source.shape(name);
-  const DType dtype = source.dtype(name);
-  const int64_t out = shape[0], in = element_count(shape) / std::max<int64_t>(1, out);
-  const bool as_bf16 = compute == Compute::kBF16 || dtype == DType::kBF16;
-  PackedWeight packed = blank_weight(as_bf16 ? GemmType::kBF16 : GemmType::kF32, out, in);
-  const int64_t row_bytes = std::max<int64_t>(1, in * static_cast<int64_t>(size_of(dtype)));
+  PackedWeight packed = blank_for(source.shape(name), source.dtype(name), compute);
+  const int64_t out = packed.n;
+  const int64_t row_bytes =
+      std::max<int64_t>(1, packed.k * static_cast<int64_t>(size_of(source.dtype(name))));
   const int64_t step = std::max<int64_t>(1, kSliceBytes / (row_bytes * kPanel)) * kPanel;
   run_workers(threads(), (out + step - 1) / step, [&](int64_t slice) {
     const SerialLoops serial;
@@ -107,7 +98,8 @@ Linear Linear::blank(std::string name, const Shape& weight, const Tensor& bias, 
 
 Linear Linear::from_float(std::string name, const Tensor& weight, const Tensor& bias, Compute compute) {
   Linear linear = blank(std::move(name), weight.shape(), bias, compute);
-  linear.weight_ = pack_weight(weight, compute);
+  linear.weight_ = blank_for(weight.shape(), weight.dtype(), compute);
+  pack_slice(weight, 0, linear.weight_);
   return linear;
 }
 

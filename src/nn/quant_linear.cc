@@ -144,7 +144,7 @@ void QuantLinear::forward(const Rows& x, const Epilogue& target, int64_t step) c
     Epilogue here = target;
     if (here.bf16 != nullptr) here.bf16 += first * out_;
     if (here.f32 != nullptr) here.f32 += first * out_;
-    if (rounds_tokens_alone()) {
+    if (takes_rows_as_they_are()) {
       here.bias = bias_.empty() ? nullptr : bias_.data();
       multiply_integer(chunk, here, step);
       continue;
@@ -158,7 +158,7 @@ void QuantLinear::forward(const Rows& x, const Epilogue& target, int64_t step) c
   }
 }
 
-bool QuantLinear::rounds_tokens_alone() const {
+bool QuantLinear::takes_rows_as_they_are() const {
   return product_ == Product::kInteger && act_scale_.empty() && smooth_.empty() && hadamard_group_ == 0 &&
          lora_down_.empty();
 }

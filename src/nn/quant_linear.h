@@ -39,9 +39,10 @@ class QuantLinear {
   size_t bytes() const;
 
  private:
-  // Integer codes of the rows as they come: nothing to prepare, nothing to add.
-  bool rounds_tokens_alone() const;
   enum class Product : uint8_t { kInteger, kBF16, kF32 };
+
+  // Codes are made of the rows as they come: nothing to prepare, nothing to add.
+  bool takes_rows_as_they_are() const;
 
   void pack(const QuantizedLinear& codes);
   void set_up_static(const QuantizedLinear& codes);

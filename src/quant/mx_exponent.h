@@ -2,8 +2,7 @@
 // Block exponents as msModelSlim 26.1 computes them (spec 4.10, 4.11), from the largest magnitude of a block.
 // The arithmetic is that of the working dtype; log2 is taken exactly and rounded to it.
 #pragma once
-#include <bit>
-
+#include "kernels/mx_search.h"
 #include "quant/int_scale.h"
 
 namespace wanslim {
@@ -18,13 +17,7 @@ int mxfp4_exponent_top(float absmax, float top, Working working);
 // 2^exponent as float. Below -127 the reference makes every element 0: 2^127 there, which does the same to
 // such small values.
 inline float mx_scale(int exponent) {
-  if (exponent < -127) exponent = 127;
-  return std::bit_cast<float>(exponent == -127 ? 0x00400000u : static_cast<uint32_t>(exponent + 127) << 23);
-}
-
-// floor(log2(absmax)) for a normal absmax; at most -127 for smaller ones.
-inline int floor_log2(float absmax) {
-  return static_cast<int>(std::bit_cast<uint32_t>(absmax) >> 23) - 127;
+  return power_of_two(exponent < -127 ? 127 : exponent);
 }
 
 }  // namespace wanslim
