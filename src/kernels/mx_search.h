@@ -35,4 +35,12 @@ inline int floor_log2(float x) {
 void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
                std::span<int> exponents, std::span<float> errors);
 
+// mx_search of E2M1 in two steps, so that a caller can try several factors and refine one. `absmax` is that
+// of the blocks of `row`, without the factor. mx_first gives e0 and its error, mx_refine takes these to the
+// best.
+void mx_first(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
+              std::span<int> exponents, std::span<float> errors);
+void mx_refine(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
+               std::span<int> exponents, std::span<float> errors);
+
 }  // namespace wanslim

@@ -54,6 +54,28 @@ TEST(MxSearch, TakesTheBestOfAllCandidatesOnEveryTarget) {
   }
 }
 
+TEST(MxSearch, InTwoStepsComesToTheSame) {
+  for (const float factor : {1.0f, 0.3f, 41.7f}) {
+    for (const size_t blocks : {0u, 1u, 16u, 67u, 640u}) {
+      const std::vector<float> row = blocks_of_all_kinds(blocks);
+      const int smallest = factor == 1 ? -127 : -100;
+      std::vector<int> first(blocks), expected(blocks), actual(blocks);
+      std::vector<float> absmax(blocks), first_errors(blocks), errors(blocks), actual_errors(blocks);
+      reference::block_absmax(row, kMxBlock, absmax);
+      reference::mx_first(row, absmax, factor, smallest, first, first_errors);
+      reference::mx_search(row, factor, kE2M1, smallest, expected, errors);
+      each_target([&] {
+        mx_first(row, absmax, factor, smallest, actual, actual_errors);
+        EXPECT_EQ(actual, first) << "factor " << factor;
+        EXPECT_EQ(actual_errors, first_errors) << "factor " << factor;
+        mx_refine(row, absmax, factor, smallest, actual, actual_errors);
+        EXPECT_EQ(actual, expected) << "factor " << factor;
+        EXPECT_EQ(actual_errors, errors) << "factor " << factor;
+      });
+    }
+  }
+}
+
 TEST(MxSearch, EachCandidateIsTakenSomewhere) {
   constexpr size_t kBlocks = 640;
   const std::vector<float> row = blocks_of_all_kinds(kBlocks);

@@ -113,6 +113,25 @@ void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat f
   });
 }
 
+namespace {
+
+int first_exponent(float absmax, MiniFloat format, int smallest) {
+  const int log2 = absmax < 0x1p-126f ? -127 : std::ilogb(absmax);
+  return std::max(log2 - std::ilogb(format.max), smallest);
+}
+
+}  // namespace
+
+void mx_first(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
+              std::span<int> exponents, std::span<float> errors) {
+  for (size_t b = 0; b < exponents.size(); ++b) {
+    exponents[b] = first_exponent(absmax[b] * factor, kE2M1, smallest);
+    const float inverse = std::ldexp(factor, -exponents[b]);
+    reference::minifloat_errors(row.subspan(b * kMxBlock, kMxBlock), kMxBlock, kE2M1, {&inverse, 1},
+                                errors.subspan(b, 1));
+  }
+}
+
 // All candidates, none spared.
 void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
                std::span<int> exponents, std::span<float> errors) {
@@ -120,9 +139,7 @@ void mx_search(std::span<const float> row, float factor, MiniFloat format, int s
     const std::span<const float> block = row.subspan(b * kMxBlock, kMxBlock);
     float absmax = 0;
     reference::block_absmax(block, kMxBlock, {&absmax, 1});
-    absmax *= factor;
-    const int log2 = absmax < 0x1p-126f ? -127 : std::ilogb(absmax);
-    const int first = std::max(log2 - std::ilogb(format.max), smallest);
+    const int first = first_exponent(absmax * factor, format, smallest);
     float best = INFINITY;  // in units of 4^first
     for (int offset : {0, 1, -1}) {
       if (first + offset < smallest || (offset < 0 && format.mantissa_bits == 3)) continue;
@@ -133,6 +150,23 @@ void mx_search(std::span<const float> row, float factor, MiniFloat format, int s
       best = std::ldexp(error, 2 * offset);
       exponents[b] = first + offset;
       if (!errors.empty()) errors[b] = error;
+    }
+  }
+}
+
+void nvfp4_search(std::span<const float> row, const Nvfp4Scales& scales, std::span<const uint8_t> first,
+                  std::span<uint8_t> codes) {
+  for (size_t b = 0; b < codes.size(); ++b) {
+    float best = INFINITY;
+    for (int step = -1; step <= 5; ++step) {
+      const auto code = static_cast<uint8_t>(std::clamp(first[b] + step, 1, 126));
+      float error = 0;
+      reference::minifloat_errors(row.subspan(b * kNvfp4Block, kNvfp4Block), kNvfp4Block, kE2M1,
+                                  {&scales.inverse[code], 1}, {&error, 1});
+      error = error * scales.value[code] * scales.value[code];
+      if (step > -1 && !(error < best)) continue;
+      best = error;
+      codes[b] = code;
     }
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain-loop twins of minifloat.h and mx_search.h: the definition that every SIMD target is tested against.
+// Plain-loop twins of minifloat.h, mx_search.h and nvfp4_search.h: the definition that every SIMD target is
+// tested against.
 #pragma once
 #include "kernels/minifloat.h"
 #include "kernels/mx_search.h"
+#include "kernels/nvfp4_search.h"
 
 namespace wanslim::reference {
 
@@ -15,6 +17,10 @@ void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat f
                            std::span<const float> scales, std::span<float> errors);
 void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
                std::span<int> exponents, std::span<float> errors);
+void mx_first(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
+              std::span<int> exponents, std::span<float> errors);
+void nvfp4_search(std::span<const float> row, const Nvfp4Scales& scales, std::span<const uint8_t> first,
+                  std::span<uint8_t> codes);
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed);
 
 }  // namespace wanslim::reference
