@@ -92,17 +92,25 @@ void sample(const GenerateRun& run, const GeneratePlan& plan, DenoiseState& stat
   progress.finish();
 }
 
-Frames decode(const GenerateRun& run, const Tensor& latent, Progress& progress) {
+Frames decode(const GenerateRun& run, const GeneratePlan& plan, const Tensor& latent, Progress& progress) {
   VaeDecoder decoder(open_vae(run.models.vae));
   Frames frames = make_frames(decoder.frames(latent.dim(1)), run.pixels.height, run.pixels.width);
   frames.fps = static_cast<double>(kFramesPerSecond);
   const PixelRounding rounding = run.task->makes_image ? PixelRounding::kNearest : PixelRounding::kTruncate;
-  progress.start_steps("decoding, frame", static_cast<uint64_t>(frames.count), 1, 0);
-  decoder.decode(latent, [&](const VideoFrame& frame) {
+  const auto strips = static_cast<uint64_t>(plan.vae_strips), count = static_cast<uint64_t>(frames.count);
+  progress.start_steps(strips > 1 ? "decoding, strip" : "decoding, frame", strips > 1 ? strips : count,
+                       strips > 1 ? count : 1, 0);
+  const auto place = [&](const VideoFrame& part) {
     throw_if_interrupted();
-    pixels_from_values(frame.rgb, rounding, frames.frame(frame.index));
+    const auto row = static_cast<size_t>(part.width * 3);
+    for (int64_t y = 0; y < part.height; ++y) {
+      const int64_t at = ((part.top + y) * frames.width + part.left) * 3;
+      pixels_from_values(part.rgb.subspan(static_cast<size_t>(y) * row, row), rounding,
+                         frames.frame(part.index).subspan(static_cast<size_t>(at), row));
+    }
     progress.advance(1, "");
-  });
+  };
+  decoder.decode(latent, place, plan.vae_strips);
   progress.finish();
   return frames;
 }
@@ -167,7 +175,7 @@ int run_generate(const GenerateArgs& args) {
   const Tensor latent = drop_references(state.latent, static_cast<int64_t>(run.references.size()));
   if (run.args.save_latents) save_latents(run, latent);
   const Stopwatch decoding;
-  write_media(run.args.save_file, decode(run, latent, terminal));
+  write_media(run.args.save_file, decode(run, plan, latent, terminal));
   remove_file(state_path(run.args.save_file));
   print_result(run, plan, sampling_seconds, decoding.seconds());
   return 0;

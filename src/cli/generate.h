@@ -93,6 +93,7 @@ struct GeneratePlan {
   double product_rate = 0;                                           // operations a second
   double sampling_seconds = 0, decoding_seconds = 0;                 // estimates
   int64_t steps_left = 0;
+  int64_t vae_strips = 1;  // see vae_strips.h
 };
 GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done);
 std::string to_text(const GenerateRun& run, const GeneratePlan& plan);

@@ -7,16 +7,16 @@
 #include "base/error.h"
 #include "cli/generate.h"
 #include "cli/terminal.h"
+#include "models/vae_strips.h"
 #include "models/wan_cost.h"
 
 namespace wanslim {
 namespace {
 
-// Shares of the rate of large products that whole passes reach.
-constexpr double kTransformerShare = 0.7, kDecoderShare = 0.5;
+// Shares of the rate of large products that whole passes reach. Of the decoder's more than 1, for Winograd
+// needs less than half of the operations.
+constexpr double kTransformerShare = 0.7, kDecoderShare = 1.8;
 constexpr double kWorthMeasuring = 1e11;  // operations
-// Of the VAE at width 96 (see wan_vae.h): bytes a pixel, with more than one frame and with one.
-constexpr double kVaeVideoBytes = 9500, kVaeFrameBytes = 1900, kVaeWeights = 0.75e9;
 
 std::string gigabytes(uint64_t bytes) {
   return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
@@ -55,11 +55,18 @@ uint64_t text_memory(const NamedCheckpoint& encoder, int64_t rows) {
   return block + loading_memory(largest) + 4 * static_cast<uint64_t>(values) + kProcessMemory;
 }
 
-uint64_t vae_memory(int64_t dim, int64_t frames, int64_t pixels) {
-  const double width = static_cast<double>(dim) / 96;
-  const double pixel_bytes = frames > 1 ? kVaeVideoBytes : kVaeFrameBytes;
-  return kProcessMemory + static_cast<uint64_t>(kVaeWeights * width * width +
-                                                pixel_bytes * width * static_cast<double>(pixels));
+// Fewer strips than needed are never taken: without a limit the video is decoded in one.
+void plan_vae(const GenerateRun& run, uint64_t limit, GeneratePlan& plan) {
+  const VaeLoad load{.dim = run.models.vae_dim,
+                     .frames = run.frames,
+                     .height = run.pixels.height,
+                     .width = run.pixels.width};
+  const int64_t most = most_strips(load);
+  while (limit > 0 && kProcessMemory + vae_decode_memory(load, plan.vae_strips) > limit &&
+         plan.vae_strips < most) {
+    ++plan.vae_strips;
+  }
+  plan.vae_memory = kProcessMemory + vae_decode_memory(load, plan.vae_strips);
 }
 
 // What cannot be streamed must fit.
@@ -79,15 +86,14 @@ GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done) {
   GeneratePlan plan;
   plan.memory = estimate_memory(*run.models.transformer, g, run.compute, run.load());
   if (run.models.text_encoder) plan.text_memory = text_memory(*run.models.text_encoder, run.text_rows());
-  plan.vae_memory = vae_memory(run.models.vae_dim, run.frames, run.pixels.area());
-  if (!run.args.memory.empty()) {
-    const uint64_t limit = parse_byte_size(run.args.memory, "--memory");
+  const uint64_t limit = run.args.memory.empty() ? 0 : parse_byte_size(run.args.memory, "--memory");
+  plan_vae(run, limit, plan);
+  if (limit > 0) {
     plan.block_budget = block_budget(plan.memory, limit);
     check_limit("text encoder", plan.text_memory, limit);
     check_limit("VAE", plan.vae_memory, limit);
   }
-  plan.transformer_memory =
-      plan.block_budget == 0 ? plan.memory.total() : parse_byte_size(run.args.memory, "--memory");
+  plan.transformer_memory = plan.block_budget == 0 ? plan.memory.total() : limit;
   if (run.models.text_encoder) {
     for (const StoredTensor& t : run.models.text_encoder->file().tensors()) plan.text_bytes += t.bytes;
   }
@@ -108,7 +114,8 @@ std::string to_text(const GenerateRun& run, const GeneratePlan& plan) {
   out += fmt::format("  transformer   {} tokens, {} forwards left, {}{}\n", run.tokens(),
                      plan.steps_left * (run.guided() ? 2 : 1), gigabytes(plan.transformer_memory),
                      plan.block_budget > 0 ? ", blocks streamed from the disk" : "");
-  out += fmt::format("  VAE           {}\n", gigabytes(plan.vae_memory));
+  out += fmt::format("  VAE           {}{}\n", gigabytes(plan.vae_memory),
+                     plan.vae_strips > 1 ? fmt::format(", in {} strips", plan.vae_strips) : "");
   if (plan.product_rate > 0) {
     out += fmt::format("  time          sampling {}, decoding {} ({:.0f} GFLOP/s here)\n",
                        duration(plan.sampling_seconds), duration(plan.decoding_seconds),
@@ -135,6 +142,7 @@ Json to_json(const GenerateRun& run, const GeneratePlan& plan) {
           {"blocks_streamed", plan.block_budget > 0},
           {"text_encoder_memory", plan.text_memory},
           {"vae_memory", plan.vae_memory},
+          {"vae_strips", plan.vae_strips},
           {"text_encoder_bytes", plan.text_bytes},
           {"product_rate", plan.product_rate},
           {"sampling_seconds_estimate", plan.sampling_seconds},

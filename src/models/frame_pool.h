@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames of features on their way through a model, and the pool that their memory comes from and returns to:
-// after the first chunk of a video nothing is allocated any more.
+// Frames of features on their way through a model, and the pool that their memory comes from and returns to.
+// Large ones that no layer needs any more make room for those of the next.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -22,7 +22,7 @@ class FramePool {
 
  private:
   std::multimap<size_t, Buffer> free_;
-  size_t held_ = 0, peak_ = 0;
+  size_t held_ = 0, idle_ = 0, peak_ = 0;
 };
 
 // [height, width, channels], channels innermost; kF32 or kBF16. Its memory goes back to the pool with it.

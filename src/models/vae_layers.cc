@@ -15,9 +15,9 @@
 namespace wanslim {
 namespace {
 
-// Frames of more bytes than this together go on in smaller groups. More frames at a time save convolutions
-// some work.
-constexpr size_t kGroupBytes = size_t{320} << 20;
+// Frames of more bytes than this together, or that become more, go on in smaller groups. More frames at a
+// time save convolutions some work.
+constexpr size_t kGroupBytes = size_t{160} << 20;
 
 // A frame as a convolution wants it: rounded to bf16, or the frame itself.
 Frame operand(Frame frame, DType dtype, FramePool& pool) {
@@ -191,6 +191,14 @@ size_t bytes_of(const Upsample& body) {
   return body.spatial.bytes() + (body.time ? body.time->bytes() : 0);
 }
 
+// Bytes that come out for each that goes in, roughly.
+size_t growth_of(const VaeLayer& layer) {
+  const auto* up = std::get_if<Upsample>(&layer.body);
+  if (up == nullptr) return 1;
+  const ConvSpec& spec = up->spatial.spec();
+  return std::max<size_t>(1, static_cast<size_t>((up->time ? 8 : 4) * spec.out / spec.in));
+}
+
 }  // namespace
 
 CausalConv::CausalConv(Conv first, Conv second) {
@@ -239,7 +247,8 @@ void VaeStack::push_from(size_t index, FrameList frames, bool last, const Sink& 
     return;
   }
   VaeLayer& layer = layers[index];
-  const size_t group = frames.empty() ? 1 : std::max<size_t>(1, kGroupBytes / frames[0].bytes());
+  const size_t each = frames.empty() ? 1 : frames[0].bytes() * growth_of(layer);
+  const size_t group = std::max<size_t>(1, kGroupBytes / each);
   for (size_t begin = 0; begin < frames.size(); begin += group) {
     const size_t end = std::min(frames.size(), begin + group);
     const bool last_group = last && end == frames.size();
@@ -262,6 +271,15 @@ void VaeStack::reset() {
     layer.frames_seen = 0;
   }
   pool_->clear();
+}
+
+VaeStack VaeStack::split(size_t index) {
+  CHECK(index <= layers.size());
+  VaeStack rest;
+  const auto from = layers.begin() + static_cast<std::ptrdiff_t>(index);
+  rest.layers.assign(std::make_move_iterator(from), std::make_move_iterator(layers.end()));
+  layers.erase(from, layers.end());
+  return rest;
 }
 
 size_t VaeStack::weight_bytes() const {

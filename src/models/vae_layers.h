@@ -30,6 +30,8 @@ class CausalConv {
 
   DType input_dtype() const { return convs_[0].input_dtype(); }
   size_t bytes() const;
+  // Pixels on each side that an output depends on.
+  int64_t reach() const { return convs_[0].spec().width / 2; }
 
   // `frames` are of input_dtype(). With `last` nothing is kept. `onto`: frames that the outputs of the only
   // convolution are added to and given back as; empty: new ones.
@@ -94,6 +96,9 @@ class VaeStack {
   void push(FrameList frames, bool last, const Sink& sink) { push_from(0, std::move(frames), last, sink); }
   // Forgets the stream.
   void reset();
+
+  // Takes the layers from `index` on away into a stack of their own.
+  VaeStack split(size_t index);
 
   FramePool& pool() { return *pool_; }
   size_t weight_bytes() const;

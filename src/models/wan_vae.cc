@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <variant>
 
 #include "base/error.h"
 #include "models/vae_build.h"
@@ -37,6 +39,16 @@ class StreamEnd {
   VaeStack& stack_;
 };
 
+Frame cut(const Frame& frame, const VaeArea& area, FramePool& pool) {
+  Frame out(pool, area.height, area.width, frame.channels());
+  const auto row = static_cast<size_t>(area.width * frame.channels());
+  for (int64_t y = 0; y < area.height; ++y) {
+    const int64_t at = ((area.top + y) * frame.width() + area.left) * frame.channels();
+    std::copy_n(frame.values().begin() + at, row, out.values().begin() + y * static_cast<int64_t>(row));
+  }
+  return out;
+}
+
 // src [outer][inner] to dst [inner][outer], from and to any stride of the outer index.
 void planes_to_pixels(const float* planes, int64_t plane_stride, int64_t channels, int64_t pixels,
                       float* out) {
@@ -57,7 +69,12 @@ void pixels_to_planes(std::span<const float> values, int64_t channels, float* pl
 VaeDecoder::VaeDecoder(const WeightSource& weights, const VaeOptions& options) {
   VaeBuild build = build_vae_decoder(weights, options.bf16);
   check_latent_channels(build.latent_channels);
-  stack_ = std::move(build.stack);
+  trunk_ = std::move(build.stack);
+  size_t local = trunk_.layers.size();  // from here on all layers are
+  while (local > 0 && !std::holds_alternative<PixelAttention>(trunk_.layers[local - 1].body)) --local;
+  while (local < trunk_.layers.size() && !std::holds_alternative<Upsample>(trunk_.layers[local].body))
+    ++local;
+  rise_ = trunk_.split(local);
   latent_channels_ = build.latent_channels;
   scale_ = build.scale;
   frame_scale_ = build.frame_scale;
@@ -67,19 +84,13 @@ int64_t VaeDecoder::frames(int64_t latent_frames) const {
   return 1 + frame_scale_ * (latent_frames - 1);
 }
 
-void VaeDecoder::decode(const Tensor& latent, const Sink& sink) {
-  const Shape& shape = latent.shape();
-  if (latent.dtype() != DType::kF32 || shape.size() != 4 || shape[0] != latent_channels_ ||
-      latent.count() == 0) {
-    throw Error({.what = fmt::format("the latent is {} {}, expected F32 [{}, frames, height, width]",
-                                     name_of(latent.dtype()), to_string(shape), latent_channels_)});
-  }
-  const int64_t frames = shape[1], height = shape[2], width = shape[3], pixels = height * width;
-  const StreamEnd end(stack_);
-  int64_t index = 0;
+// Gives one frame for each of the latent's.
+void VaeDecoder::run_trunk(const Tensor& latent, const VaeStack::Sink& each) {
+  const int64_t frames = latent.dim(1), height = latent.dim(2), width = latent.dim(3);
+  const int64_t pixels = height * width;
   for (int64_t t = 0; t < frames; ++t) {
     FrameList input;
-    input.emplace_back(stack_.pool(), height, width, latent_channels_);
+    input.emplace_back(trunk_.pool(), height, width, latent_channels_);
     const std::span<float> values = input[0].values();
     planes_to_pixels(latent.as<float>().data() + t * pixels, frames * pixels, latent_channels_, pixels,
                      values.data());
@@ -87,20 +98,85 @@ void VaeDecoder::decode(const Tensor& latent, const Sink& sink) {
       const size_t c = i % kMean.size();
       values[i] = values[i] / (1.0f / kStd[c]) + kMean[c];  // the official order of roundings
     }
-    stack_.push(std::move(input), t + 1 == frames, [&](const Frame& frame) {
-      sink({.index = index++, .height = frame.height(), .width = frame.width(), .rgb = frame.values()});
-    });
+    trunk_.push(std::move(input), t + 1 == frames, each);
   }
-  CHECK(index == this->frames(frames));
 }
 
-Tensor VaeDecoder::decode(const Tensor& latent) {
-  Tensor video;
-  decode(latent, [&](const VideoFrame& frame) {
-    const int64_t frames = this->frames(latent.dim(1)), pixels = frame.height * frame.width;
-    if (video.empty()) video = Tensor(DType::kF32, {3, frames, frame.height, frame.width});
-    pixels_to_planes(frame.rgb, 3, video.as<float>().data() + frame.index * pixels, frames * pixels);
+void VaeDecoder::decode(const Tensor& latent, const Sink& sink, int64_t strips) {
+  const Shape& shape = latent.shape();
+  if (latent.dtype() != DType::kF32 || shape.size() != 4 || shape[0] != latent_channels_ ||
+      latent.count() == 0) {
+    throw Error({.what = fmt::format("the latent is {} {}, expected F32 [{}, frames, height, width]",
+                                     name_of(latent.dtype()), to_string(shape), latent_channels_)});
+  }
+  const StreamEnd trunk_end(trunk_), rise_end(rise_);
+  if (strips > 1) return decode_strips(latent, sink, strips);
+  int64_t index = 0, taken = 0;
+  run_trunk(latent, [&](Frame frame) {
+    FrameList one;
+    one.push_back(std::move(frame));
+    rise_.push(std::move(one), ++taken == shape[1], [&](const Frame& out) {
+      sink({.index = index++, .height = out.height(), .width = out.width(), .rgb = out.values()});
+    });
   });
+  CHECK(index == frames(shape[1]));
+}
+
+void VaeDecoder::decode_strips(const Tensor& latent, const Sink& sink, int64_t strips) {
+  const int64_t height = latent.dim(2), width = latent.dim(3), length = std::max(height, width);
+  if (strips > length) {
+    throw Error({.what = fmt::format("{} strips of {} latent pixels", strips, length)});
+  }
+  FrameList waiting;
+  run_trunk(latent, [&](Frame frame) { waiting.push_back(std::move(frame)); });
+  trunk_.pool().clear();
+  for (const VaeStrip& strip : vae_strips(length, strips, halo())) {
+    const auto area = [&](int64_t begin, int64_t end) {
+      return width >= height ? VaeArea{.left = begin, .height = height, .width = end - begin}
+                             : VaeArea{.top = begin, .height = end - begin, .width = width};
+    };
+    rise_.reset();
+    decode_area(waiting, area(strip.first, strip.last), area(strip.begin, strip.end), sink);
+  }
+}
+
+void VaeDecoder::decode_area(const FrameList& frames, const VaeArea& from, const VaeArea& own,
+                             const Sink& sink) {
+  const VaeArea kept{.top = (own.top - from.top) * scale_,
+                     .left = (own.left - from.left) * scale_,
+                     .height = own.height * scale_,
+                     .width = own.width * scale_};
+  int64_t index = 0;
+  for (size_t t = 0; t < frames.size(); ++t) {
+    FrameList part;
+    part.push_back(cut(frames[t], from, rise_.pool()));
+    rise_.push(std::move(part), t + 1 == frames.size(), [&](const Frame& out) {
+      const Frame inner = cut(out, kept, rise_.pool());
+      sink({.index = index++,
+            .top = own.top * scale_,
+            .left = own.left * scale_,
+            .height = inner.height(),
+            .width = inner.width(),
+            .rgb = inner.values()});
+    });
+  }
+  CHECK(index == this->frames(static_cast<int64_t>(frames.size())));
+}
+
+Tensor VaeDecoder::decode(const Tensor& latent, int64_t strips) {
+  Tensor video;
+  const auto place = [&](const VideoFrame& part) {
+    const int64_t frames = this->frames(latent.dim(1));
+    const int64_t height = latent.dim(2) * scale_, width = latent.dim(3) * scale_, pixels = height * width;
+    if (video.empty()) video = Tensor(DType::kF32, {3, frames, height, width});
+    for (int64_t y = 0; y < part.height; ++y) {
+      pixels_to_planes(
+          part.rgb.subspan(static_cast<size_t>(y * part.width * 3), static_cast<size_t>(part.width * 3)), 3,
+          video.as<float>().data() + part.index * pixels + (part.top + y) * width + part.left,
+          frames * pixels);
+    }
+  };
+  decode(latent, place, strips);
   return video;
 }
 

@@ -9,14 +9,15 @@
 // pixels. The video exists nowhere as a whole. All sizes come from the weights. Results have the same bits
 // for any number of threads.
 //
-// Memory while decoding: the weights, and two frames for each causal convolution: 3.8 GB at 832x480 in float,
-// half of it with bf16; a single frame keeps nothing and takes 0.6 GB.
+// Memory while decoding: the weights, and two frames for each causal convolution: 4.5 GB at 832x480 in float,
+// half of it with bf16; a single frame keeps nothing and takes 0.6 GB. In strips (vae_strips.h) it is less.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <span>
 
 #include "models/vae_layers.h"
+#include "models/vae_strips.h"
 #include "tensor/weight_source.h"
 
 namespace wanslim {
@@ -27,9 +28,11 @@ struct VaeOptions {
   bool bf16 = false;
 };
 
-// A decoded frame, before the clamp to [-1, 1].
+// A decoded frame or, in strips, a part of one, before the clamp to [-1, 1].
 struct VideoFrame {
-  int64_t index = 0, height = 0, width = 0;
+  int64_t index = 0;
+  int64_t top = 0, left = 0;  // where in the frame it lies
+  int64_t height = 0, width = 0;
   std::span<const float> rgb;  // [height, width, 3]
 };
 
@@ -41,20 +44,30 @@ class VaeDecoder {
   int64_t latent_channels() const { return latent_channels_; }
   int64_t pixels_per_latent() const { return scale_; }  // 8
   int64_t frames(int64_t latent_frames) const;          // 1 + 4 * (latent_frames - 1)
+  int64_t halo() const { return strip_halo(rise_); }    // of a strip, in latent pixels
 
   // Latent [channels, frames, height, width], scaled as the transformer gives it. Calls `sink` for every
-  // frame in order. Error if the shape does not fit or a value is not finite.
+  // frame in order; in `strips` across the longer side, for every frame of the first strip, then of the next,
+  // with the same bits. Error if the shape does not fit, strips are more than latent pixels, or a value is
+  // not finite.
   using Sink = std::function<void(const VideoFrame& frame)>;
-  void decode(const Tensor& latent, const Sink& sink);
+  void decode(const Tensor& latent, const Sink& sink, int64_t strips = 1);
   // The whole video [3, frames, height, width], before the clamp.
-  Tensor decode(const Tensor& latent);
+  Tensor decode(const Tensor& latent, int64_t strips = 1);
 
-  size_t weight_bytes() const { return stack_.weight_bytes(); }
-  size_t peak_frame_bytes() { return stack_.pool().peak_bytes(); }  // of the decodes so far
-  void set_tap(VaeStack::Tap tap) { stack_.tap = std::move(tap); }
+  size_t weight_bytes() const { return trunk_.weight_bytes() + rise_.weight_bytes(); }
+  // Of the decodes so far.
+  size_t peak_frame_bytes() { return trunk_.pool().peak_bytes() + rise_.pool().peak_bytes(); }
+  void set_tap(const VaeStack::Tap& tap) { trunk_.tap = rise_.tap = tap; }
 
  private:
-  VaeStack stack_;
+  void run_trunk(const Tensor& latent, const VaeStack::Sink& each);
+  void decode_strips(const Tensor& latent, const Sink& sink, int64_t strips);
+  // The pixels of `own` from the part `from` of latent size, which are wide enough.
+  void decode_area(const FrameList& frames, const VaeArea& from, const VaeArea& own, const Sink& sink);
+
+  VaeStack trunk_;  // at the size of the latent, with all attention
+  VaeStack rise_;   // from the first doubling on
   int64_t latent_channels_ = 0, scale_ = 1, frame_scale_ = 1;
 };
 

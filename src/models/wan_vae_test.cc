@@ -173,6 +173,50 @@ TEST_F(WanVaeMini, GivesFramesOneByOne) {
   EXPECT_EQ(indices, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
 }
 
+// Both ways across, strips of a single latent pixel too.
+TEST_F(WanVaeMini, HasTheSameBitsInStrips) {
+  for (const bool bf16 : {false, true}) {
+    VaeDecoder decoder(weights_, {.bf16 = bf16});
+    for (const Shape& shape : {Shape{16, 3, 2, 24}, Shape{16, 2, 19, 5}, Shape{16, 1, 3, 3}}) {
+      Tensor latent(DType::kF32, shape);
+      for (size_t i = 0; i < latent.as<float>().size(); ++i)
+        latent.as<float>()[i] = std::sin(static_cast<float>(i * i % 1009));
+      const Tensor whole = decoder.decode(latent);
+      for (const int64_t strips : {2, 3, 19}) {
+        if (strips > std::max(shape[2], shape[3])) continue;
+        EXPECT_TRUE(std::ranges::equal(decoder.decode(latent, strips).raw(), whole.raw()))
+            << to_string(shape) << " in " << strips;
+      }
+    }
+  }
+}
+
+TEST_F(WanVaeMini, KeepsLessInStrips) {
+  Tensor latent(DType::kF32, {16, 3, 4, 64});
+  std::ranges::fill(latent.as<float>(), 0.5f);
+  const auto peak = [&](int64_t strips) {
+    VaeDecoder decoder(weights_);
+    decoder.decode(latent, strips);
+    return static_cast<double>(decoder.peak_frame_bytes());
+  };
+  EXPECT_LT(peak(4), 0.6 * peak(1));
+}
+
+TEST(VaeStrips, CoverThePictureWithWhatTheyDependOn) {
+  const std::vector<VaeStrip> strips = vae_strips(104, 3, 7);
+  ASSERT_EQ(strips.size(), 3u);
+  EXPECT_EQ(strips[0].first, 0);
+  EXPECT_EQ(strips[0].last, strips[0].end + 7);
+  EXPECT_EQ(strips[1].begin, strips[0].end);
+  EXPECT_EQ(strips[1].first, strips[1].begin - 7);
+  EXPECT_EQ(strips[2].end, 104);
+  EXPECT_EQ(strips[2].last, 104);
+}
+
+TEST_F(WanVaeMini, HasTheHaloThatPlansCountOn) {
+  EXPECT_EQ(VaeDecoder(weights_).halo(), kVaeHalo);
+}
+
 std::string message(const std::function<void()>& body) {
   try {
     body();
