@@ -68,7 +68,7 @@ std::optional<DenoiseState> resume(GenerateRun& run, Progress& progress) {
 
 void sample(const GenerateRun& run, const GeneratePlan& plan, DenoiseState& state, Progress& progress) {
   if (plan.steps_left == 0) return;
-  const GenerateInputs inputs = make_inputs(run, progress);
+  const GenerateInputs inputs = make_inputs(run, plan, progress);
   const WanDit::Options options{.compute = run.compute, .block_budget = plan.block_budget};
   WanDit dit(run.models.transformer, run.models.model->geometry(), options);
   std::vector<WanPrompt> prompts;
@@ -97,7 +97,8 @@ Frames decode(const GenerateRun& run, const GeneratePlan& plan, const Tensor& la
   Frames frames = make_frames(decoder.frames(latent.dim(1)), run.pixels.height, run.pixels.width);
   frames.fps = static_cast<double>(kFramesPerSecond);
   const PixelRounding rounding = run.task->makes_image ? PixelRounding::kNearest : PixelRounding::kTruncate;
-  const auto strips = static_cast<uint64_t>(plan.vae_strips), count = static_cast<uint64_t>(frames.count);
+  const auto strips = static_cast<uint64_t>(plan.decoding.strips),
+             count = static_cast<uint64_t>(frames.count);
   progress.start_steps(strips > 1 ? "decoding, strip" : "decoding, frame", strips > 1 ? strips : count,
                        strips > 1 ? count : 1, 0);
   const auto place = [&](const VideoFrame& part) {
@@ -110,7 +111,7 @@ Frames decode(const GenerateRun& run, const GeneratePlan& plan, const Tensor& la
     }
     progress.advance(1, "");
   };
-  decoder.decode(latent, place, plan.vae_strips);
+  decoder.decode(latent, place, plan.decoding.strips);
   progress.finish();
   return frames;
 }

@@ -6,6 +6,7 @@
 //   generate_state   the latents between two runs
 //   generate         the command
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,15 +86,20 @@ struct GenerateRun {
 GenerateRun set_up_generate(const GenerateArgs& args, Progress& progress);
 
 // generate_plan
+struct VaePass {
+  uint64_t memory = 0;
+  int64_t strips = 1;  // see vae_strips.h
+};
 struct GeneratePlan {
   WanMemory memory;
-  uint64_t block_budget = 0;                                         // see BlockStore
-  uint64_t text_bytes = 0;                                           // to read for the prompts
-  uint64_t text_memory = 0, transformer_memory = 0, vae_memory = 0;  // one after the other
-  double product_rate = 0;                                           // operations a second
-  double sampling_seconds = 0, decoding_seconds = 0;                 // estimates
+  uint64_t block_budget = 0;                          // see BlockStore
+  uint64_t text_bytes = 0;                            // to read for the prompts
+  uint64_t text_memory = 0, transformer_memory = 0;   // one after the other, as are
+  VaePass encoding, decoding;                         // of inputs and of the result
+  double product_rate = 0;                            // operations a second
+  double sampling_seconds = 0, decoding_seconds = 0;  // estimates
   int64_t steps_left = 0;
-  int64_t vae_strips = 1;  // see vae_strips.h
+  uint64_t vae_memory() const { return std::max(encoding.memory, decoding.memory); }
 };
 GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done);
 std::string to_text(const GenerateRun& run, const GeneratePlan& plan);
@@ -106,7 +112,7 @@ struct GenerateInputs {
   Tensor condition;           // y of the image tasks; else empty
   Tensor vace_context;        // of VACE; else empty
 };
-GenerateInputs make_inputs(const GenerateRun& run, Progress& progress);
+GenerateInputs make_inputs(const GenerateRun& run, const GeneratePlan& plan, Progress& progress);
 Tensor starting_noise(const GenerateRun& run);
 
 }  // namespace wanslim

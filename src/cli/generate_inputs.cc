@@ -57,40 +57,45 @@ Tensor encode_images(const GenerateRun& run) {
 }
 
 // Latent of a video [3, F, H, W], frame by frame.
-Tensor encode_video(VaeEncoder& encoder, const Tensor& video, Progress& progress, const char* what) {
+Tensor encode_video(VaeEncoder& encoder, const Tensor& video, int64_t strips, Progress& progress,
+                    const char* what) {
   const int64_t frames = video.dim(1), height = video.dim(2), width = video.dim(3);
-  progress.start_steps(what, static_cast<uint64_t>(frames), 1, 0);
+  strips = std::min(strips, std::max(height, width) / kSpaceStride);
+  progress.start_steps(what, static_cast<uint64_t>(frames * strips), 1, 0);
   const std::span<const float> values = video.as<float>();
   const auto plane = static_cast<size_t>(height * width);
-  Tensor latent = encoder.encode(frames, height, width, [&](int64_t index, std::span<float> rgb) {
+  const auto read = [&](int64_t index, std::span<float> rgb) {
     throw_if_interrupted();
     for (size_t i = 0; i < rgb.size(); ++i) {
       rgb[i] = values[(i % 3 * static_cast<size_t>(frames) + static_cast<size_t>(index)) * plane + i / 3];
     }
     progress.advance(1, "");
-  });
+  };
+  Tensor latent = encoder.encode(frames, height, width, read, strips);
   progress.finish();
   return latent;
 }
 
-Tensor encode_condition(const GenerateRun& run, Progress& progress) {
+Tensor encode_condition(const GenerateRun& run, int64_t strips, Progress& progress) {
   VaeEncoder encoder(open_vae(run.models.vae));
   const Tensor* last = run.images.size() > 1 ? &run.images[1] : nullptr;
   const Tensor video = condition_video(run.images[0], last, run.frames, run.pixels);
   const PlaneSize latent{.height = run.pixels.height / kSpaceStride,
                          .width = run.pixels.width / kSpaceStride};
   return join_channels(condition_mask(run.frames, latent, last != nullptr),
-                       encode_video(encoder, video, progress, "image to latent, frame"));
+                       encode_video(encoder, video, strips, progress, "image to latent, frame"));
 }
 
-Tensor encode_source(const GenerateRun& run, Progress& progress) {
+Tensor encode_source(const GenerateRun& run, int64_t strips, Progress& progress) {
   VaeEncoder encoder(open_vae(run.models.vae));
   const SplitSource split = split_source(run.source, run.mask);
-  const Tensor inactive = encode_video(encoder, split.inactive, progress, "what stays to latent, frame");
-  const Tensor reactive = encode_video(encoder, split.reactive, progress, "what changes to latent, frame");
+  const Tensor inactive =
+      encode_video(encoder, split.inactive, strips, progress, "what stays to latent, frame");
+  const Tensor reactive =
+      encode_video(encoder, split.reactive, strips, progress, "what changes to latent, frame");
   std::vector<Tensor> references;
   for (const Tensor& picture : run.references) {
-    references.push_back(encode_video(encoder, picture, progress, "reference to latent, frame"));
+    references.push_back(encode_video(encoder, picture, strips, progress, "reference to latent, frame"));
   }
   return vace_context(inactive, reactive, references,
                       fold_mask(run.mask, static_cast<int64_t>(references.size())));
@@ -98,7 +103,7 @@ Tensor encode_source(const GenerateRun& run, Progress& progress) {
 
 }  // namespace
 
-GenerateInputs make_inputs(const GenerateRun& run, Progress& progress) {
+GenerateInputs make_inputs(const GenerateRun& run, const GeneratePlan& plan, Progress& progress) {
   GenerateInputs inputs;
   if (run.models.text_encoder) {
     inputs.texts = encode_prompts(run, progress);
@@ -108,9 +113,9 @@ GenerateInputs make_inputs(const GenerateRun& run, Progress& progress) {
   if (!run.images.empty()) {
     progress.info("encoding the image");
     inputs.clip = encode_images(run);
-    inputs.condition = encode_condition(run, progress);
+    inputs.condition = encode_condition(run, plan.encoding.strips, progress);
   }
-  if (!run.source.empty()) inputs.vace_context = encode_source(run, progress);
+  if (!run.source.empty()) inputs.vace_context = encode_source(run, plan.encoding.strips, progress);
   return inputs;
 }
 

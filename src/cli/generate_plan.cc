@@ -55,18 +55,35 @@ uint64_t text_memory(const NamedCheckpoint& encoder, int64_t rows) {
   return block + loading_memory(largest) + 4 * static_cast<uint64_t>(values) + kProcessMemory;
 }
 
-// Fewer strips than needed are never taken: without a limit the video is decoded in one.
+// As few strips as the limit allows; without one the video goes through in one piece.
+VaePass fit_vae(uint64_t (*memory)(const VaeLoad& load, int64_t strips), const VaeLoad& load, uint64_t beside,
+                uint64_t limit) {
+  VaePass pass{.memory = beside + memory(load, 1), .strips = 1};
+  const int64_t most = most_strips(load);
+  while (limit > 0 && pass.memory > limit && pass.strips < most)
+    pass.memory = beside + memory(load, ++pass.strips);
+  return pass;
+}
+
+// Floats that inputs hold through the whole run.
+uint64_t held_inputs(const GenerateRun& run) {
+  uint64_t bytes = run.source.bytes() + run.mask.bytes();
+  for (const Tensor& image : run.images) bytes += image.bytes();
+  for (const Tensor& image : run.references) bytes += image.bytes();
+  return bytes;
+}
+
 void plan_vae(const GenerateRun& run, uint64_t limit, GeneratePlan& plan) {
   const VaeLoad load{.dim = run.models.vae_dim,
                      .frames = run.frames,
                      .height = run.pixels.height,
                      .width = run.pixels.width};
-  const int64_t most = most_strips(load);
-  while (limit > 0 && kProcessMemory + vae_decode_memory(load, plan.vae_strips) > limit &&
-         plan.vae_strips < most) {
-    ++plan.vae_strips;
-  }
-  plan.vae_memory = kProcessMemory + vae_decode_memory(load, plan.vae_strips);
+  const uint64_t video = static_cast<uint64_t>(run.pixels.area() * run.frames) * 3;  // values
+  const uint64_t beside = kProcessMemory + held_inputs(run);
+  plan.decoding = fit_vae(vae_decode_memory, load, beside + video, limit);
+  // The condition of images is one video of floats, a source is split into two.
+  const uint64_t videos = run.source.empty() ? (run.images.empty() ? 0 : 1) : 2;
+  if (videos > 0) plan.encoding = fit_vae(vae_encode_memory, load, beside + 4 * videos * video, limit);
 }
 
 // What cannot be streamed must fit.
@@ -85,13 +102,14 @@ GeneratePlan plan_generate(const GenerateRun& run, int64_t steps_done) {
   const WanGeometry& g = run.models.model->geometry();
   GeneratePlan plan;
   plan.memory = estimate_memory(*run.models.transformer, g, run.compute, run.load());
+  plan.memory.fixed += held_inputs(run);
   if (run.models.text_encoder) plan.text_memory = text_memory(*run.models.text_encoder, run.text_rows());
   const uint64_t limit = run.args.memory.empty() ? 0 : parse_byte_size(run.args.memory, "--memory");
   plan_vae(run, limit, plan);
   if (limit > 0) {
     plan.block_budget = block_budget(plan.memory, limit);
     check_limit("text encoder", plan.text_memory, limit);
-    check_limit("VAE", plan.vae_memory, limit);
+    check_limit("VAE", plan.vae_memory(), limit);
   }
   plan.transformer_memory = plan.block_budget == 0 ? plan.memory.total() : limit;
   if (run.models.text_encoder) {
@@ -114,8 +132,9 @@ std::string to_text(const GenerateRun& run, const GeneratePlan& plan) {
   out += fmt::format("  transformer   {} tokens, {} forwards left, {}{}\n", run.tokens(),
                      plan.steps_left * (run.guided() ? 2 : 1), gigabytes(plan.transformer_memory),
                      plan.block_budget > 0 ? ", blocks streamed from the disk" : "");
-  out += fmt::format("  VAE           {}{}\n", gigabytes(plan.vae_memory),
-                     plan.vae_strips > 1 ? fmt::format(", in {} strips", plan.vae_strips) : "");
+  const int64_t strips = std::max(plan.encoding.strips, plan.decoding.strips);
+  out += fmt::format("  VAE           {}{}\n", gigabytes(plan.vae_memory()),
+                     strips > 1 ? fmt::format(", in {} strips", strips) : "");
   if (plan.product_rate > 0) {
     out += fmt::format("  time          sampling {}, decoding {} ({:.0f} GFLOP/s here)\n",
                        duration(plan.sampling_seconds), duration(plan.decoding_seconds),
@@ -141,8 +160,9 @@ Json to_json(const GenerateRun& run, const GeneratePlan& plan) {
           {"transformer_memory", plan.transformer_memory},
           {"blocks_streamed", plan.block_budget > 0},
           {"text_encoder_memory", plan.text_memory},
-          {"vae_memory", plan.vae_memory},
-          {"vae_strips", plan.vae_strips},
+          {"vae_memory", plan.vae_memory()},
+          {"vae_encode_strips", plan.encoding.strips},
+          {"vae_decode_strips", plan.decoding.strips},
           {"text_encoder_bytes", plan.text_bytes},
           {"product_rate", plan.product_rate},
           {"sampling_seconds_estimate", plan.sampling_seconds},

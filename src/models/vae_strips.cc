@@ -9,10 +9,29 @@ namespace wanslim {
 namespace {
 
 constexpr int64_t kScale = 8;  // pixels per latent pixel
-// At width 96: bytes a pixel with more than one frame, of those what every strip shares, and with one frame;
-// of a latent frame that waits for its strip; of the weights.
-constexpr double kVideoBytes = 11300, kSharedBytes = 700, kFrameBytes = 1900, kWaitingBytes = 24;
-constexpr double kWeights = 0.75e9;
+// At width 96: of the weights; bytes a pixel with more than one frame, of those what every strip shares, and
+// with one frame; of a latent frame that waits between the stacks.
+struct Part {
+  double weights, video, shared, frame;
+};
+constexpr Part kDecoder{0.75e9, 11300, 700, 1900}, kEncoder{0.6e9, 8300, 450, 1900};
+constexpr double kWaitingBytes = 24;
+
+uint64_t memory_of(const Part& part, const VaeLoad& load, int64_t strips) {
+  const double width = static_cast<double>(load.dim) / 96;
+  double per_pixel = load.frames > 1 ? part.video : part.frame;
+  if (strips > 1) {
+    const int64_t length = std::max(load.height, load.width) / kScale;
+    int64_t longest = 0;
+    for (const VaeStrip& strip : vae_strips(length, strips, kVaeHalo))
+      longest = std::max(longest, strip.last - strip.first);
+    const double share = static_cast<double>(longest) / static_cast<double>(length);
+    per_pixel = part.shared + (per_pixel - part.shared) * share +
+                kWaitingBytes * static_cast<double>((load.frames + 3) / 4);
+  }
+  const double pixels = static_cast<double>(load.height * load.width);
+  return static_cast<uint64_t>(part.weights * width * width + per_pixel * width * pixels);
+}
 
 // Outputs depend on `need` inputs more on each side.
 int64_t inputs_for(const NormConv& body, int64_t need) {
@@ -28,9 +47,8 @@ int64_t inputs_for(const PixelAttention& /*body*/, int64_t /*need*/) {
   CHECK(false);
   return 0;
 }
-int64_t inputs_for(const Downsample& /*body*/, int64_t /*need*/) {
-  CHECK(false);
-  return 0;
+int64_t inputs_for(const Downsample& /*body*/, int64_t need) {
+  return 2 * need + 2;  // a 3x3 convolution of every second pixel, which reaches right and down
 }
 
 }  // namespace
@@ -56,20 +74,11 @@ int64_t strip_halo(const VaeStack& stack) {
 }
 
 uint64_t vae_decode_memory(const VaeLoad& load, int64_t strips) {
-  const double width = static_cast<double>(load.dim) / 96;
-  const double pixels = static_cast<double>(load.height * load.width);
-  double per_pixel = load.frames > 1 ? kVideoBytes : kFrameBytes;
-  if (strips > 1) {
-    const int64_t length = std::max(load.height, load.width) / kScale;
-    int64_t longest = 0;
-    for (const VaeStrip& strip : vae_strips(length, strips, kVaeHalo))
-      longest = std::max(longest, strip.last - strip.first);
-    const double share = static_cast<double>(longest) / static_cast<double>(length);
-    per_pixel = kSharedBytes + (per_pixel - kSharedBytes) * share +
-                kWaitingBytes * static_cast<double>((load.frames + 3) / 4);
-  }
-  return static_cast<uint64_t>(kWeights * width * width + per_pixel * width * pixels +
-                               3 * pixels * static_cast<double>(load.frames));
+  return memory_of(kDecoder, load, strips);
+}
+
+uint64_t vae_encode_memory(const VaeLoad& load, int64_t strips) {
+  return memory_of(kEncoder, load, strips);
 }
 
 int64_t most_strips(const VaeLoad& load) {

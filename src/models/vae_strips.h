@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoding a video in strips. What the decoder makes after its last attention is convolutions alone, so a
-// strip of the picture depends on a few latent pixels around it and on nothing else: one strip after the
-// other goes through the whole video, and only the frames of one are kept for later frames. Same bits as in
-// one piece.
+// A video through the VAE in strips. Outside the part at the size of the latent, which has the attention, it
+// is convolutions alone, so a strip of the picture depends on a few latent pixels around it and on nothing
+// else: one strip after the other goes through the whole video, and only the frames of one are kept for later
+// frames. Same bits as in one piece.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -24,18 +24,19 @@ struct VaeArea {
 // length.
 std::vector<VaeStrip> vae_strips(int64_t length, int64_t count, int64_t halo);
 
-// Latent pixels on each side that pixels of the result depend on. All layers must be local.
+// What comes out of the stack needs so many more pixels of what goes in on each side. All layers must be
+// local.
 int64_t strip_halo(const VaeStack& stack);
 
-// The halo of the published decoder, for plans.
+// Latent pixels; enough for encoder and decoder as published. For plans.
 inline constexpr int64_t kVaeHalo = 7;
 
-// Bytes that decoding takes at width `dim` (96 as published), the decoded pixels included.
+// Bytes that the VAE takes for a video, beside the pixels, at width `dim` (96 as published).
 struct VaeLoad {
   int64_t dim = 0, frames = 0, height = 0, width = 0;  // of the video
 };
 uint64_t vae_decode_memory(const VaeLoad& load, int64_t strips);
-
+uint64_t vae_encode_memory(const VaeLoad& load, int64_t strips);
 // Of narrower ones most would be halo.
 int64_t most_strips(const VaeLoad& load);
 

@@ -39,13 +39,34 @@ class StreamEnd {
   VaeStack& stack_;
 };
 
+std::vector<VaeStrip> strips_across(int64_t height, int64_t width, int64_t count, int64_t halo) {
+  const int64_t length = std::max(height, width);
+  if (count > length) throw Error({.what = fmt::format("{} strips of {} latent pixels", count, length)});
+  return vae_strips(length, count, halo);
+}
+
+VaeArea strip_area(int64_t height, int64_t width, int64_t begin, int64_t end) {
+  if (width >= height) return {.left = begin, .height = height, .width = end - begin};
+  return {.top = begin, .height = end - begin, .width = width};
+}
+
+VaeArea scaled(const VaeArea& area, int64_t scale) {
+  return {area.top * scale, area.left * scale, area.height * scale, area.width * scale};
+}
+
+// The pixels `area` of one to `to` of the other, which is as large.
+void paste(const Frame& from, const VaeArea& area, Frame& onto, const VaeArea& to) {
+  const int64_t channels = from.channels();
+  for (int64_t y = 0; y < area.height; ++y) {
+    const auto row = from.values().begin() + ((area.top + y) * from.width() + area.left) * channels;
+    std::copy_n(row, area.width * channels,
+                onto.values().begin() + ((to.top + y) * onto.width() + to.left) * channels);
+  }
+}
+
 Frame cut(const Frame& frame, const VaeArea& area, FramePool& pool) {
   Frame out(pool, area.height, area.width, frame.channels());
-  const auto row = static_cast<size_t>(area.width * frame.channels());
-  for (int64_t y = 0; y < area.height; ++y) {
-    const int64_t at = ((area.top + y) * frame.width() + area.left) * frame.channels();
-    std::copy_n(frame.values().begin() + at, row, out.values().begin() + y * static_cast<int64_t>(row));
-  }
+  paste(frame, area, out, {.height = area.height, .width = area.width});
   return out;
 }
 
@@ -123,29 +144,21 @@ void VaeDecoder::decode(const Tensor& latent, const Sink& sink, int64_t strips) 
 }
 
 void VaeDecoder::decode_strips(const Tensor& latent, const Sink& sink, int64_t strips) {
-  const int64_t height = latent.dim(2), width = latent.dim(3), length = std::max(height, width);
-  if (strips > length) {
-    throw Error({.what = fmt::format("{} strips of {} latent pixels", strips, length)});
-  }
+  const int64_t height = latent.dim(2), width = latent.dim(3);
+  const std::vector<VaeStrip> all = strips_across(height, width, strips, halo());
   FrameList waiting;
   run_trunk(latent, [&](Frame frame) { waiting.push_back(std::move(frame)); });
   trunk_.pool().clear();
-  for (const VaeStrip& strip : vae_strips(length, strips, halo())) {
-    const auto area = [&](int64_t begin, int64_t end) {
-      return width >= height ? VaeArea{.left = begin, .height = height, .width = end - begin}
-                             : VaeArea{.top = begin, .height = end - begin, .width = width};
-    };
+  for (const VaeStrip& strip : all) {
     rise_.reset();
-    decode_area(waiting, area(strip.first, strip.last), area(strip.begin, strip.end), sink);
+    decode_area(waiting, strip_area(height, width, strip.first, strip.last),
+                strip_area(height, width, strip.begin, strip.end), sink);
   }
 }
 
 void VaeDecoder::decode_area(const FrameList& frames, const VaeArea& from, const VaeArea& own,
                              const Sink& sink) {
-  const VaeArea kept{.top = (own.top - from.top) * scale_,
-                     .left = (own.left - from.left) * scale_,
-                     .height = own.height * scale_,
-                     .width = own.width * scale_};
+  const VaeArea kept = scaled({own.top - from.top, own.left - from.left, own.height, own.width}, scale_);
   int64_t index = 0;
   for (size_t t = 0; t < frames.size(); ++t) {
     FrameList part;
@@ -183,13 +196,51 @@ Tensor VaeDecoder::decode(const Tensor& latent, int64_t strips) {
 VaeEncoder::VaeEncoder(const WeightSource& weights, const VaeOptions& options) {
   VaeBuild build = build_vae_encoder(weights, options.bf16);
   check_latent_channels(build.latent_channels);
-  stack_ = std::move(build.stack);
+  fall_ = std::move(build.stack);
+  size_t end = fall_.layers.size();
+  while (end > 0 && !std::holds_alternative<Downsample>(fall_.layers[end - 1].body)) --end;
+  trunk_ = fall_.split(end);
   latent_channels_ = build.latent_channels;
   scale_ = build.scale;
   frame_scale_ = build.frame_scale;
 }
 
-Tensor VaeEncoder::encode(int64_t frames, int64_t height, int64_t width, const Source& read) {
+int64_t VaeEncoder::halo() const {
+  return (strip_halo(fall_) + scale_ - 1) / scale_;
+}
+
+// Gives one frame for each of the latent's.
+void VaeEncoder::run_fall(const Video& video, const VaeArea& pixels, const VaeStack::Sink& each) {
+  const bool whole = pixels.height == video.height && pixels.width == video.width;
+  fall_.reset();
+  for (int64_t t = 0; t < video.frames;) {
+    FrameList chunk;
+    for (const int64_t stop = t == 0 ? 1 : t + frame_scale_; t < stop; ++t) {
+      Frame frame(fall_.pool(), video.height, video.width, 3);
+      video.read(t, frame.values());
+      chunk.push_back(whole ? std::move(frame) : cut(frame, pixels, fall_.pool()));
+    }
+    fall_.push(std::move(chunk), t == video.frames, each);
+  }
+}
+
+void VaeEncoder::fall_in_strips(const Video& video, int64_t strips, const VaeStack::Sink& each) {
+  const int64_t height = video.height / scale_, width = video.width / scale_;
+  FrameList joined;
+  for (const VaeStrip& strip : strips_across(height, width, strips, halo())) {
+    const VaeArea from = strip_area(height, width, strip.first, strip.last);
+    const VaeArea own = strip_area(height, width, strip.begin, strip.end);
+    size_t index = 0;
+    run_fall(video, scaled(from, scale_), [&](const Frame& part) {
+      if (index == joined.size()) joined.emplace_back(trunk_.pool(), height, width, part.channels());
+      paste(part, {own.top - from.top, own.left - from.left, own.height, own.width}, joined[index++], own);
+    });
+  }
+  fall_.reset();
+  for (Frame& frame : joined) each(std::move(frame));
+}
+
+Tensor VaeEncoder::encode(int64_t frames, int64_t height, int64_t width, const Source& read, int64_t strips) {
   if (frames < 1 || (frames - 1) % frame_scale_ != 0) {
     throw Error({.what = fmt::format("the video has {} frames, expected {} n + 1", frames, frame_scale_)});
   }
@@ -199,8 +250,8 @@ Tensor VaeEncoder::encode(int64_t frames, int64_t height, int64_t width, const S
   }
   const int64_t latent_frames = 1 + (frames - 1) / frame_scale_, pixels = height / scale_ * (width / scale_);
   Tensor latent(DType::kF32, {latent_channels_, latent_frames, height / scale_, width / scale_});
-  const StreamEnd end(stack_);
-  int64_t index = 0;
+  const StreamEnd fall_end(fall_), trunk_end(trunk_);
+  int64_t index = 0, fallen = 0;
   const auto sink = [&](Frame frame) {
     const std::span<float> values = frame.values();
     for (size_t i = 0; i < values.size(); ++i) {
@@ -210,28 +261,32 @@ Tensor VaeEncoder::encode(int64_t frames, int64_t height, int64_t width, const S
     pixels_to_planes(values, latent_channels_, latent.as<float>().data() + index++ * pixels,
                      latent_frames * pixels);
   };
-  for (int64_t t = 0; t < frames;) {
-    FrameList chunk;
-    for (const int64_t stop = t == 0 ? 1 : t + frame_scale_; t < stop; ++t) {
-      chunk.emplace_back(stack_.pool(), height, width, 3);
-      read(t, chunk.back().values());
-    }
-    stack_.push(std::move(chunk), t == frames, sink);
+  const auto to_trunk = [&](Frame frame) {
+    FrameList one;
+    one.push_back(std::move(frame));
+    trunk_.push(std::move(one), ++fallen == latent_frames, sink);
+  };
+  const Video video{frames, height, width, read};
+  if (strips > 1) {
+    fall_in_strips(video, strips, to_trunk);
+  } else {
+    run_fall(video, {.height = height, .width = width}, to_trunk);
   }
   CHECK(index == latent_frames);
   return latent;
 }
 
-Tensor VaeEncoder::encode(const Tensor& video) {
+Tensor VaeEncoder::encode(const Tensor& video, int64_t strips) {
   const Shape& shape = video.shape();
   if (video.dtype() != DType::kF32 || shape.size() != 4 || shape[0] != 3) {
     throw Error({.what = fmt::format("the video is {} {}, expected F32 [3, frames, height, width]",
                                      name_of(video.dtype()), to_string(shape))});
   }
   const int64_t pixels = shape[2] * shape[3];
-  return encode(shape[1], shape[2], shape[3], [&](int64_t index, std::span<float> rgb) {
+  const auto read = [&](int64_t index, std::span<float> rgb) {
     planes_to_pixels(video.as<float>().data() + index * pixels, shape[1] * pixels, 3, pixels, rgb.data());
-  });
+  };
+  return encode(shape[1], shape[2], shape[3], read, strips);
 }
 
 }  // namespace wanslim

@@ -79,20 +79,31 @@ class VaeEncoder {
   int64_t pixels_per_latent() const { return scale_; }
   int64_t frames_per_latent() const { return frame_scale_; }  // 4: a video has 4 n + 1 frames
 
-  // `read` fills frame `index` of the video, [height, width, 3] in [-1, 1]; it is called once for each, in
-  // order. Gives the scaled latent [channels, 1 + (frames - 1) / 4, height / 8, width / 8]. Error if the
-  // sizes do not fit.
-  using Source = std::function<void(int64_t index, std::span<float> rgb)>;
-  Tensor encode(int64_t frames, int64_t height, int64_t width, const Source& read);
-  // The same of a video [3, frames, height, width].
-  Tensor encode(const Tensor& video);
+  int64_t halo() const;  // of a strip, in latent pixels
 
-  size_t weight_bytes() const { return stack_.weight_bytes(); }
-  size_t peak_frame_bytes() { return stack_.pool().peak_bytes(); }
-  void set_tap(VaeStack::Tap tap) { stack_.tap = std::move(tap); }
+  // `read` fills frame `index` of the video, [height, width, 3] in [-1, 1]; it is called once for each, in
+  // order, and so again for each of the `strips` across the longer side. Gives the scaled latent [channels,
+  // 1 + (frames - 1) / 4, height / 8, width / 8], the same bits in any number of strips. Error if the sizes
+  // do not fit or strips are more than latent pixels.
+  using Source = std::function<void(int64_t index, std::span<float> rgb)>;
+  Tensor encode(int64_t frames, int64_t height, int64_t width, const Source& read, int64_t strips = 1);
+  // The same of a video [3, frames, height, width].
+  Tensor encode(const Tensor& video, int64_t strips = 1);
+
+  size_t weight_bytes() const { return fall_.weight_bytes() + trunk_.weight_bytes(); }
+  size_t peak_frame_bytes() { return fall_.pool().peak_bytes() + trunk_.pool().peak_bytes(); }
+  void set_tap(const VaeStack::Tap& tap) { fall_.tap = trunk_.tap = tap; }
 
  private:
-  VaeStack stack_;
+  struct Video {
+    int64_t frames, height, width;
+    const Source& read;
+  };
+  void run_fall(const Video& video, const VaeArea& pixels, const VaeStack::Sink& each);
+  void fall_in_strips(const Video& video, int64_t strips, const VaeStack::Sink& each);
+
+  VaeStack fall_;   // to the last halving
+  VaeStack trunk_;  // at the size of the latent, with all attention
   int64_t latent_channels_ = 0, scale_ = 1, frame_scale_ = 1;
 };
 

@@ -112,11 +112,13 @@ def tasks(root, models):
             check((save.read_bytes(), pathlib.Path(f"{save}.latents.safetensors").read_bytes()) == bytes_1, f"{name} {again}")
         generate(models[name], save, "--task", task, *small, *more, "--overwrite", "--base_seed", 8)
         check(save.read_bytes() != bytes_1[0], f"{name}: another seed, another result")
-    wide = ("--task", "t2v-1.3B", "--prompt", "x", "--size", "640*32", "--frame_num", 5, "--sample_steps", 1, "--base_seed", 1, "--json")
-    plans = [json.loads(generate(models["t2v"], root / f"{name}.gif", *wide, *limit)[0])
-             for name, limit in (("in_one", ()), ("in_strips", ("--memory", "134MB")))]
-    check([plan["vae_strips"] for plan in plans][0] == 1 < plans[1]["vae_strips"], "a limit cuts the picture into strips")
-    check((root / "in_one.gif").read_bytes() == (root / "in_strips.gif").read_bytes(), "the same video in strips")
+    png(root / "wide.png", 32, 640, [i * i % 251 for i in range(32 * 640 * 3)])
+    wide = ("--prompt", "x", "--size", "640*32", "--frame_num", 5, "--sample_steps", 1, "--base_seed", 1, "--json")
+    for name, task, key, *more in (("t2v", "t2v-1.3B", "decode"), ("i2v", "i2v-14B", "encode", "--image", root / "wide.png")):
+        plans = [json.loads(generate(models[name], root / f"{name}_{of}.gif", "--task", task, *wide, *more, *limit)[0])
+                 for of, limit in (("one", ()), ("strips", ("--memory", "134MB")))]
+        check(plans[0][f"vae_{key}_strips"] == 1 < plans[1][f"vae_{key}_strips"], f"a limit cuts {name} into strips")
+        check((root / f"{name}_one.gif").read_bytes() == (root / f"{name}_strips.gif").read_bytes(), f"{name}: the same video in strips")
     generate(models["vace"], root / "no_source.gif", "--task", "vace-1.3B", *small, "--frame_num", 5)
     generate(models["t2v"], root / "mp4.mp4", "--task", "t2v-1.3B", *small, "--frame_num", 5)
     check(b"ftyp" in (root / "mp4.mp4").read_bytes()[:12], "an MP4")
