@@ -231,6 +231,15 @@ void add_files(Options& options, GenerateArgs& args) {
             "an error if there is no interrupted run to go on from (one is gone on from in any case)");
 }
 
+void add_placement(Options& options, GenerateArgs& args) {
+  options.text("--offload_model", args.offload_model, "of the official script; means nothing here")
+      .flag("--t5_cpu", args.t5_cpu, "likewise")
+      .flag("--t5_fsdp", args.t5_fsdp, "likewise")
+      .flag("--dit_fsdp", args.dit_fsdp, "likewise")
+      .integer("--ulysses_size", args.ulysses_size, "likewise")
+      .integer("--ring_size", args.ring_size, "likewise");
+}
+
 }  // namespace
 
 std::function<int()> setup_generate(Options& options) {
@@ -243,9 +252,8 @@ std::function<int()> setup_generate(Options& options) {
       .flag("--dry_run", args->dry_run, "show the plan and stop")
       .flag("--profile", args->profile, "show where the time went, by kind of work")
       .flag("--json", args->json, "plan and times as JSON")
-      .integer("--threads", args->threads, "threads, 0: all cores")
-      .text("--offload_model", args->offload_model, "of the official script; means nothing here")
-      .flag("--t5_cpu", args->t5_cpu, "likewise");
+      .integer("--threads", args->threads, "threads, 0: all cores");
+  add_placement(options, *args);
   return [args] { return run_generate(*args); };
 }
 

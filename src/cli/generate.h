@@ -33,13 +33,19 @@ struct GenerateArgs {
   std::vector<std::string> loras;
   std::string quantized, memory, noise, noise_source = "cpu", embeddings, compute = "bf16";
   std::string text_encoder, tokenizer, vae, clip;  // in place of those in ckpt_dir
-  std::string offload_model;                       // of the official script, without meaning here
   TaskOptions options;
   std::optional<std::string> size, save_latents;
   std::string solver = "unipc";
   int64_t base_seed = -1, threads = 0;
   double vace_scale = 1;
-  bool resume = false, overwrite = false, dry_run = false, json = false, t5_cpu = false, profile = false;
+  bool resume = false, overwrite = false, dry_run = false, json = false, profile = false;
+  // Of the official script: where parts of the model stand and on how many GPUs, which means nothing here.
+  std::string offload_model;
+  int64_t ulysses_size = 1, ring_size = 1;
+  bool t5_cpu = false, t5_fsdp = false, dit_fsdp = false;
+  bool asks_for_placement() const {
+    return !offload_model.empty() || ulysses_size != 1 || ring_size != 1 || t5_cpu || t5_fsdp || dit_fsdp;
+  }
 };
 
 // A file of weights and what is needed of it before work starts; weights are read when their turn comes.

@@ -297,8 +297,10 @@ GenerateRun set_up_generate(const GenerateArgs& args, Progress& progress) {
   read_prompts(run);
   read_noise(run);
   identify(run);
-  if (!args.offload_model.empty() || args.t5_cpu) {
-    progress.info("--offload_model and --t5_cpu mean nothing here: everything runs on the CPU");
+  if (args.asks_for_placement()) {
+    progress.info(
+        "options that place the model on GPUs (--offload_model, --t5_cpu, --ulysses_size, ...) mean nothing "
+        "here: everything runs on the CPU");
   }
   return run;
 }

@@ -119,6 +119,9 @@ def tasks(root, models):
                  for of, limit in (("one", ()), ("strips", ("--memory", "134MB")))]
         check(plans[0][f"vae_{key}_strips"] == 1 < plans[1][f"vae_{key}_strips"], f"a limit cuts {name} into strips")
         check((root / f"{name}_one.gif").read_bytes() == (root / f"{name}_strips.gif").read_bytes(), f"{name}: the same video in strips")
+    placed = ("--offload_model", "True", "--t5_cpu", "--t5_fsdp", "--dit_fsdp", "--ulysses_size", 8, "--ring_size", 1)
+    _, told = generate(models["t2v"], root / "placed.gif", "--task", "t2v-1.3B", *small, "--frame_num", 5, "--base_seed", 7, *placed)
+    check("mean nothing here" in told, f"it says that GPUs play no part: {told}")
     generate(models["vace"], root / "no_source.gif", "--task", "vace-1.3B", *small, "--frame_num", 5)
     generate(models["t2v"], root / "mp4.mp4", "--task", "t2v-1.3B", *small, "--frame_num", 5)
     check(b"ftyp" in (root / "mp4.mp4").read_bytes()[:12], "an MP4")
