@@ -13,6 +13,8 @@
 namespace wanslim {
 namespace {
 
+constexpr int64_t kWorthExpanding = 8;  // strips that share a panel
+
 constexpr int64_t round_up(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
@@ -85,12 +87,12 @@ Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWe
   const int64_t pieces = (weight.k + deepest - 1) / deepest;
   Blocking b;
   b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
-  // Float strips of a block stay in the second cache; where panels are expanded, doing that less often is
-  // worth more. As many blocks for each thread.
+  // Strips of a block stay in the second cache; where panels are expanded, doing that less often is worth
+  // more. As many blocks for each thread.
   const int64_t most = kernel.expand ? 240 : 96, blocks = round_up((rows + most - 1) / most, threads());
   b.m = std::min(most, round_up((rows + blocks - 1) / blocks, kernel.rows));
   b.n = round_up(weight.n, kPanel);
-  if (pieces > 1) b.n = std::min<int64_t>(b.n, 1024);
+  if (pieces > 1) b.n = std::min<int64_t>(b.n, kernel.expand ? 2048 : 1024);
   const int64_t wanted = 3 * threads();
   while (b.n > 128 && ((rows + b.m - 1) / b.m) * ((weight.n + b.n - 1) / b.n) < wanted) {
     b.n = round_up(b.n / 2, kPanel);
@@ -116,6 +118,31 @@ void start_tile(const Task& t, int64_t panel, std::byte* tile) {
   for (int64_t r = 0; r < t.kernel.rows; ++r) std::memcpy(tile + r * row_bytes, start, row_bytes);
 }
 
+struct Strips {
+  const uint32_t* data;
+  int64_t count, words;  // words from one to the next
+  const uint32_t* at(int64_t s) const { return data + s * words; }
+};
+
+// Tiles of all strips += strips * panel over `inputs`. A part of the panel stays in the first cache for all
+// strips.
+void multiply(const MicroKernel& kernel, const Strips& strips, const std::byte* panel, int64_t inputs,
+              std::byte* expanded, std::byte* tile) {
+  const int64_t groups = (inputs + kernel.group - 1) / kernel.group;
+  const int64_t tile_bytes = kernel.rows * kPanel * 4;
+  if (kernel.run != nullptr && (kernel.expand == nullptr || strips.count < kWorthExpanding)) {
+    for (int64_t s = 0; s < strips.count; ++s)
+      kernel.run(strips.at(s), panel, groups, tile + s * tile_bytes, kPanel);
+    return;
+  }
+  kernel.expand(panel, groups, expanded);
+  for (int64_t c = 0; c < kPanel; c += kernel.columns, expanded += kernel.part_bytes(groups)) {
+    for (int64_t s = 0; s < strips.count; ++s) {
+      kernel.run_part(strips.at(s), expanded, groups, tile + s * tile_bytes + c * 4, kPanel);
+    }
+  }
+}
+
 // Output rows [m0, m1), panels [p0, p1).
 void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
   const int64_t rows = t.kernel.rows, strips = (m1 - m0 + rows - 1) / rows, depth = padded_k(t.weight.k);
@@ -129,6 +156,7 @@ void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
       thread_scratch(static_cast<size_t>(strips * strip_words * 4 + tiles * tile_bytes + expanded_bytes));
   std::byte* sums = scratch + strips * strip_words * 4;
   std::byte* expanded = sums + tiles * tile_bytes;
+  const Strips packed{reinterpret_cast<const uint32_t*>(scratch), strips, strip_words};
   for (int64_t k0 = 0; k0 < t.weight.k; k0 += t.blocking.k) {
     const int64_t inputs = std::min(t.blocking.k, t.weight.k - k0);
     for (int64_t s = 0; s < strips; ++s) {
@@ -140,19 +168,12 @@ void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
     }
     for (int64_t p = p0; p < p1; ++p) {
       const std::byte* panel = t.weight.data.data() + (p * depth + k0) * kPanel * element;
-      const int64_t groups = (inputs + t.kernel.group - 1) / t.kernel.group;
-      if (t.kernel.expand) {
-        t.kernel.expand(panel, groups, expanded);
-        panel = expanded;
-      }
-      for (int64_t s = 0; s < strips; ++s) {
-        std::byte* tile = sums + (single ? s : (p - p0) * strips + s) * tile_bytes;
-        if (k0 == 0) start_tile(t, p, tile);
-        t.kernel.run(reinterpret_cast<const uint32_t*>(scratch) + s * strip_words, panel, groups, tile,
-                     kPanel);
-        if (k0 + inputs < t.weight.k) continue;
+      std::byte* const tile = sums + (single ? 0 : (p - p0) * strips) * tile_bytes;
+      for (int64_t s = 0; k0 == 0 && s < strips; ++s) start_tile(t, p, tile + s * tile_bytes);
+      multiply(t.kernel, packed, panel, inputs, expanded, tile);
+      for (int64_t s = 0; k0 + inputs >= t.weight.k && s < strips; ++s) {
         const int64_t row = m0 + s * rows;
-        run_epilogue(t.epilogue, tile, t.weight.type == GemmType::kS8,
+        run_epilogue(t.epilogue, tile + s * tile_bytes, t.weight.type == GemmType::kS8,
                      {.row = row, .rows = std::min(rows, m1 - row), .column = p * kPanel, .n = t.weight.n});
       }
     }

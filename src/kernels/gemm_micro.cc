@@ -99,6 +99,49 @@ void run_f32_bf16(const uint32_t* strip, const void* panel, int64_t groups, void
   }
 }
 
+// Floats of a panel: [2 vectors of columns][input][vector].
+void expand_f32(const void* panel, int64_t groups, void* expanded) {
+  const F32 d;
+  float* HWY_RESTRICT to = static_cast<float*>(expanded);
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const float* HWY_RESTRICT b = static_cast<const float*>(panel) + column;
+    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 2 * kLanes) {
+      hn::StoreU(hn::LoadU(d, b), d, to);
+      hn::StoreU(hn::LoadU(d, b + kLanes), d, to + kLanes);
+    }
+  }
+}
+
+void expand_bf16(const void* panel, int64_t groups, void* expanded) {
+  const U32 du;
+  const auto high_half = hn::Set(du, 0xffff0000u);
+  uint32_t* HWY_RESTRICT to = static_cast<uint32_t*>(expanded);
+  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
+    const uint32_t* HWY_RESTRICT b = static_cast<const uint32_t*>(panel) + column;
+    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 4 * kLanes) {
+      const auto pair0 = hn::LoadU(du, b), pair1 = hn::LoadU(du, b + kLanes);
+      hn::StoreU(hn::ShiftLeft<16>(pair0), du, to);
+      hn::StoreU(hn::ShiftLeft<16>(pair1), du, to + kLanes);
+      hn::StoreU(hn::And(pair0, high_half), du, to + 2 * kLanes);
+      hn::StoreU(hn::And(pair1, high_half), du, to + 3 * kLanes);
+    }
+  }
+}
+
+template <int kGroup>
+void run_part_f32(const uint32_t* strip, const void* part, int64_t groups, void* tile, int64_t ldc) {
+  const F32 d;
+  const float* HWY_RESTRICT a = reinterpret_cast<const float*>(strip);
+  const float* HWY_RESTRICT b = static_cast<const float*>(part);
+  float* c = static_cast<float*>(tile);
+  Sums sums;
+  load_sums(c, ldc, sums);
+  for (int64_t k = 0; k < kGroup * groups; ++k, a += kRows, b += 2 * kLanes) {
+    add_products(a, hn::LoadU(d, b), hn::LoadU(d, b + kLanes), sums);
+  }
+  store_sums(sums, c, ldc);
+}
+
 // sum + products of the two int16 in each 32-bit lane.
 HWY_INLINE hn::Vec<I32> add_pair_products(hn::Vec<I32> sum, hn::Vec<I32> a, hn::Vec<I32> b) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
@@ -157,26 +200,23 @@ HWY_INLINE void add_pairs(const int32_t* HWY_RESTRICT a, const int32_t* HWY_REST
   }
 }
 
-void run_s8(const uint32_t* strip, const void* expanded, int64_t groups, void* tile, int64_t ldc) {
+void run_part_s8(const uint32_t* strip, const void* part, int64_t groups, void* tile, int64_t ldc) {
   const I32 d;
-  const int32_t* HWY_RESTRICT b = static_cast<const int32_t*>(expanded);
-  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
-    const int32_t* HWY_RESTRICT a = reinterpret_cast<const int32_t*>(strip);
-    int32_t* c = static_cast<int32_t*>(tile) + column;
-    hn::Vec<I32> sums[kRows][2];
-    HWY_UNROLL(12)
-    for (int i = 0; i < kRows; ++i) {
-      sums[i][0] = hn::LoadU(d, c + i * ldc);
-      sums[i][1] = hn::LoadU(d, c + i * ldc + kLanes);
-    }
-    // Half a group at a time: of two products in one round g++ would add these first, and run out of
-    // registers.
-    for (int64_t k = 0; k < 2 * groups; ++k, a += kRows, b += 2 * kLanes) add_pairs(a, b, sums);
-    HWY_UNROLL(12)
-    for (int i = 0; i < kRows; ++i) {
-      hn::StoreU(sums[i][0], d, c + i * ldc);
-      hn::StoreU(sums[i][1], d, c + i * ldc + kLanes);
-    }
+  const int32_t* HWY_RESTRICT a = reinterpret_cast<const int32_t*>(strip);
+  const int32_t* HWY_RESTRICT b = static_cast<const int32_t*>(part);
+  int32_t* c = static_cast<int32_t*>(tile);
+  hn::Vec<I32> sums[kRows][2];
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    sums[i][0] = hn::LoadU(d, c + i * ldc);
+    sums[i][1] = hn::LoadU(d, c + i * ldc + kLanes);
+  }
+  // Half a group at a time: of two products in one round g++ would add these first, and run out of registers.
+  for (int64_t k = 0; k < 2 * groups; ++k, a += kRows, b += 2 * kLanes) add_pairs(a, b, sums);
+  HWY_UNROLL(12)
+  for (int i = 0; i < kRows; ++i) {
+    hn::StoreU(sums[i][0], d, c + i * ldc);
+    hn::StoreU(sums[i][1], d, c + i * ldc + kLanes);
   }
 }
 
@@ -270,10 +310,11 @@ void pack_s8(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* 
 
 const MicroKernels* table() {
   static const MicroKernels kernels = {
-      .f32 = {kRows, 1, 1, false, &pack_f32<1>, &run_f32},
-      .f32_bf16 = {kRows, 2, 2, false, &pack_f32<2>, &run_f32_bf16},
-      .bf16 = {kRows, 2, 2, false, &pack_bf16, &run_f32_bf16},
-      .s8 = {kRows, 4, 2, false, &pack_s8, &run_s8, &expand_s8},
+      .f32 = {kRows, 1, 1, false, &pack_f32<1>, &run_f32, &expand_f32, &run_part_f32<1>, 2 * kLanes},
+      .f32_bf16 = {kRows, 2, 2, false, &pack_f32<2>, &run_f32_bf16, &expand_bf16, &run_part_f32<2>,
+                   2 * kLanes},
+      .bf16 = {kRows, 2, 2, false, &pack_bf16, &run_f32_bf16, &expand_bf16, &run_part_f32<2>, 2 * kLanes},
+      .s8 = {kRows, 4, 2, false, &pack_s8, nullptr, &expand_s8, &run_part_s8, 2 * kLanes},
   };
   return &kernels;
 }

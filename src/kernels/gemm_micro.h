@@ -19,14 +19,19 @@ struct MicroKernel {
   // rows and the end of the last group become zeros.
   void (*pack)(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) = nullptr;
 
-  // tile[row * ldc + column] += strip * panel over `groups`; float, or int32 for s8.
-  void (*run)(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc) = nullptr;
+  // tile[row * ldc + column] += strip * panel over `groups`; float, or int32 for s8. Null if there is only
+  // the following way.
+  using Run = void (*)(const uint32_t* strip, const void* panel, int64_t groups, void* tile, int64_t ldc);
+  Run run = nullptr;
 
-  // Where `run` does not take the panel as gemm.h has it: `groups` of it as `run` wants them, of
-  // expanded_bytes(). Done once for all strips of a block.
+  // The faster way for many strips, if there is one: `expand` lays `groups` of a panel out part by part, each
+  // of `columns` columns and as ready to multiply as can be, and run_part does one part. Same sums.
   void (*expand)(const void* panel, int64_t groups, void* expanded) = nullptr;
+  Run run_part = nullptr;
+  int64_t columns = 32;
 
   int64_t expanded_bytes(int64_t groups) const { return expand ? groups * words_per_group * 32 * 4 : 0; }
+  int64_t part_bytes(int64_t groups) const { return expanded_bytes(groups) * columns / 32; }
   int64_t strip_words(int64_t k) const { return (k + group - 1) / group * words_per_group * rows; }
 };
 

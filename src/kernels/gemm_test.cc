@@ -129,23 +129,32 @@ TEST(Gemm, EpilogueScalesAddsBiasRoundsActivatesAndGates) {
   });
 }
 
+// Many rows go another way through the panels than few.
 TEST(Gemm, SameBitsForAnyThreadCountAndAnyCutOfTheRows) {
   constexpr int64_t kM = 211, kN = 300, kK = 3100;
   TestNumbers numbers(6);
-  const auto a = to_bf16(numbers.floats(kM * kK)), w = to_bf16(numbers.floats(kN * kK));
-  each_target([&] {
-    const PackedWeight packed = pack_bf16(w, kN, kK);
+  const auto a = numbers.floats(kM * kK), w = numbers.floats(kN * kK);
+  const auto narrow_a = to_bf16(a), narrow_w = to_bf16(w);
+  const auto check = [&](auto multiply) {
     std::vector<float> one(kM * kN), many(kM * kN), pieces(kM * kN);
     set_threads(1);
-    gemm_bf16(a.data(), kM, packed, {.f32 = one.data()});
+    multiply(0, kM, one.data());
     set_threads(5);
-    gemm_bf16(a.data(), kM, packed, {.f32 = many.data()});
-    for (int64_t i = 0, rows = 1; i < kM; i += rows++) {
-      gemm_bf16(a.data() + i * kK, std::min(rows, kM - i), packed, {.f32 = pieces.data() + i * kN});
-    }
+    multiply(0, kM, many.data());
+    for (int64_t i = 0, rows = 1; i < kM; i += rows++)
+      multiply(i, std::min(rows, kM - i), pieces.data() + i * kN);
     set_threads(0);
     EXPECT_EQ(one, many);
     EXPECT_EQ(one, pieces);
+  };
+  each_target([&] {
+    const PackedWeight wide = pack_f32(w, kN, kK), narrow = pack_bf16(narrow_w, kN, kK);
+    check([&](int64_t i, int64_t rows, float* to) { gemm_f32(a.data() + i * kK, rows, wide, {.f32 = to}); });
+    check(
+        [&](int64_t i, int64_t rows, float* to) { gemm_f32(a.data() + i * kK, rows, narrow, {.f32 = to}); });
+    check([&](int64_t i, int64_t rows, float* to) {
+      gemm_bf16(narrow_a.data() + i * kK, rows, narrow, {.f32 = to});
+    });
   });
 }
 

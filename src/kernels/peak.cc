@@ -103,7 +103,16 @@ double micro_kernel_rate(GemmType type, double effort) {
     std::vector<uint32_t> panel(static_cast<size_t>(depth * kPanel), 0);  // in any form
     std::vector<float> tile(static_cast<size_t>(kernel.rows * kPanel), 0);
     for (int i = 0; i < calls; ++i) {
-      kernel.run(strip.data(), panel.data(), depth / kernel.group, tile.data(), kPanel);
+      const int64_t groups = depth / kernel.group;
+      if (kernel.expand == nullptr) {
+        kernel.run(strip.data(), panel.data(), groups, tile.data(), kPanel);
+        continue;
+      }
+      for (int64_t c = 0; c < kPanel; c += kernel.columns) {
+        const std::byte* part =
+            reinterpret_cast<const std::byte*>(panel.data()) + c / kernel.columns * kernel.part_bytes(groups);
+        kernel.run_part(strip.data(), part, groups, tile.data() + c, kPanel);
+      }
     }
     return 2.0 * calls * static_cast<double>(kernel.rows * kPanel * depth);
   });
