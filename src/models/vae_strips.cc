@@ -44,8 +44,7 @@ int64_t inputs_for(const Upsample& /*body*/, int64_t need) {
   return (need + 2) / 2;  // a 3x3 convolution of the doubled picture
 }
 int64_t inputs_for(const PixelAttention& /*body*/, int64_t /*need*/) {
-  CHECK(false);
-  return 0;
+  throw Error({.what = "attention among all pixels has no halo"});
 }
 int64_t inputs_for(const Downsample& /*body*/, int64_t need) {
   return 2 * need + 2;  // a 3x3 convolution of every second pixel, which reaches right and down

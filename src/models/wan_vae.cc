@@ -39,6 +39,12 @@ class StreamEnd {
   VaeStack& stack_;
 };
 
+template <class Body>
+bool has(const VaeStack& stack) {
+  return std::ranges::any_of(stack.layers,
+                             [](const VaeLayer& layer) { return std::holds_alternative<Body>(layer.body); });
+}
+
 std::vector<VaeStrip> strips_across(int64_t height, int64_t width, int64_t count, int64_t halo) {
   const int64_t length = std::max(height, width);
   if (count > length) throw Error({.what = fmt::format("{} strips of {} latent pixels", count, length)});
@@ -96,6 +102,7 @@ VaeDecoder::VaeDecoder(const WeightSource& weights, const VaeOptions& options) {
   while (local < trunk_.layers.size() && !std::holds_alternative<Upsample>(trunk_.layers[local].body))
     ++local;
   rise_ = trunk_.split(local);
+  cuttable_ = !has<Upsample>(trunk_);
   latent_channels_ = build.latent_channels;
   scale_ = build.scale;
   frame_scale_ = build.frame_scale;
@@ -131,7 +138,7 @@ void VaeDecoder::decode(const Tensor& latent, const Sink& sink, int64_t strips) 
                                      name_of(latent.dtype()), to_string(shape), latent_channels_)});
   }
   const StreamEnd trunk_end(trunk_), rise_end(rise_);
-  if (strips > 1) return decode_strips(latent, sink, strips);
+  if (strips > 1 && cuttable_) return decode_strips(latent, sink, strips);
   int64_t index = 0, taken = 0;
   run_trunk(latent, [&](Frame frame) {
     FrameList one;
@@ -200,6 +207,7 @@ VaeEncoder::VaeEncoder(const WeightSource& weights, const VaeOptions& options) {
   size_t end = fall_.layers.size();
   while (end > 0 && !std::holds_alternative<Downsample>(fall_.layers[end - 1].body)) --end;
   trunk_ = fall_.split(end);
+  cuttable_ = !has<PixelAttention>(fall_);
   latent_channels_ = build.latent_channels;
   scale_ = build.scale;
   frame_scale_ = build.frame_scale;
@@ -267,7 +275,7 @@ Tensor VaeEncoder::encode(int64_t frames, int64_t height, int64_t width, const S
     trunk_.push(std::move(one), ++fallen == latent_frames, sink);
   };
   const Video video{frames, height, width, read};
-  if (strips > 1) {
+  if (strips > 1 && cuttable_) {
     fall_in_strips(video, strips, to_trunk);
   } else {
     run_fall(video, {.height = height, .width = width}, to_trunk);

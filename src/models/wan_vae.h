@@ -66,8 +66,9 @@ class VaeDecoder {
   // The pixels of `own` from the part `from` of latent size, which are wide enough.
   void decode_area(const FrameList& frames, const VaeArea& from, const VaeArea& own, const Sink& sink);
 
-  VaeStack trunk_;  // at the size of the latent, with all attention
-  VaeStack rise_;   // from the first doubling on
+  VaeStack trunk_;         // at the size of the latent, with all attention
+  VaeStack rise_;          // from the first doubling on
+  bool cuttable_ = false;  // the stacks are what they should be; else there are no strips
   int64_t latent_channels_ = 0, scale_ = 1, frame_scale_ = 1;
 };
 
@@ -104,6 +105,7 @@ class VaeEncoder {
 
   VaeStack fall_;   // to the last halving
   VaeStack trunk_;  // at the size of the latent, with all attention
+  bool cuttable_ = false;
   int64_t latent_channels_ = 0, scale_ = 1, frame_scale_ = 1;
 };
 

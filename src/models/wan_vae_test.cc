@@ -208,6 +208,41 @@ TEST_F(WanVaeMini, EncodesTheSameBitsInStrips) {
   }
 }
 
+// The weights with an attention more, after the last of decoder.upsamples.
+class WithLateAttention : public WeightSource {
+ public:
+  explicit WithLateAttention(const WeightSource& source) : source_(source) {
+    const auto add = [&](const std::string& name, const Shape& shape) {
+      Tensor& value = added_["decoder.upsamples.15." + name] = Tensor(DType::kF32, shape);
+      std::ranges::fill(value.as<float>(), 0.1f);
+    };
+    add("norm.gamma", {8, 1, 1});
+    add("to_qkv.weight", {24, 8, 1, 1});
+    add("to_qkv.bias", {24});
+    add("proj.weight", {8, 8, 1, 1});
+    add("proj.bias", {8});
+  }
+  bool has(std::string_view t) const override { return added(t) != nullptr || source_.has(t); }
+  Shape shape(std::string_view t) const override { return added(t) ? added(t)->shape() : source_.shape(t); }
+  DType dtype(std::string_view t) const override { return added(t) ? DType::kF32 : source_.dtype(t); }
+  Tensor load(std::string_view t) const override { return added(t) ? added(t)->clone() : source_.load(t); }
+
+ private:
+  const Tensor* added(std::string_view name) const {
+    const auto found = added_.find(std::string(name));
+    return found == added_.end() ? nullptr : &found->second;
+  }
+  const WeightSource& source_;
+  Tensors added_;
+};
+
+TEST_F(WanVaeMini, IsNotCutWherePixelsFarApartMeet) {
+  const WithLateAttention weights(weights_);
+  VaeDecoder decoder(weights);
+  const Tensor& latent = dec_.at("in.latent");
+  EXPECT_TRUE(std::ranges::equal(decoder.decode(latent, 2).raw(), decoder.decode(latent).raw()));
+}
+
 TEST_F(WanVaeMini, KeepsLessInStrips) {
   Tensor latent(DType::kF32, {16, 3, 4, 64});
   std::ranges::fill(latent.as<float>(), 0.5f);
