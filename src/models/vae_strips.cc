@@ -11,26 +11,26 @@ namespace {
 constexpr int64_t kScale = 8;  // pixels per latent pixel
 // At width 96: of the weights; bytes a pixel with more than one frame, of those what every strip shares, and
 // with one frame; of a latent frame that waits between the stacks.
-struct Part {
+struct VaeBytes {
   double weights, video, shared, frame;
 };
-constexpr Part kDecoder{0.75e9, 11300, 700, 1900}, kEncoder{0.6e9, 8300, 450, 1900};
+constexpr VaeBytes kDecoder{0.75e9, 11300, 700, 1900}, kEncoder{0.6e9, 8300, 450, 1900};
 constexpr double kWaitingBytes = 24;
 
-uint64_t memory_of(const Part& part, const VaeLoad& load, int64_t strips) {
+uint64_t memory_of(const VaeBytes& bytes, const VaeLoad& load, int64_t strips) {
   const double width = static_cast<double>(load.dim) / 96;
-  double per_pixel = load.frames > 1 ? part.video : part.frame;
+  double per_pixel = load.frames > 1 ? bytes.video : bytes.frame;
   if (strips > 1) {
-    const int64_t length = std::max(load.height, load.width) / kScale;
+    const int64_t length = std::max(load.height, load.width) / kScale, latent_frames = (load.frames + 3) / 4;
     int64_t longest = 0;
     for (const VaeStrip& strip : vae_strips(length, strips, kVaeHalo))
       longest = std::max(longest, strip.last - strip.first);
     const double share = static_cast<double>(longest) / static_cast<double>(length);
-    per_pixel = part.shared + (per_pixel - part.shared) * share +
-                kWaitingBytes * static_cast<double>((load.frames + 3) / 4);
+    per_pixel = bytes.shared + (per_pixel - bytes.shared) * share +
+                kWaitingBytes * static_cast<double>(latent_frames);
   }
   const double pixels = static_cast<double>(load.height * load.width);
-  return static_cast<uint64_t>(part.weights * width * width + per_pixel * width * pixels);
+  return static_cast<uint64_t>(bytes.weights * width * width + per_pixel * width * pixels);
 }
 
 // Outputs depend on `need` inputs more on each side.
