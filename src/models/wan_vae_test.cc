@@ -173,37 +173,37 @@ TEST_F(WanVaeMini, GivesFramesOneByOne) {
   EXPECT_EQ(indices, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
 }
 
-// Both ways across, strips of a single latent pixel too.
+// Float, and bf16 where that is another arithmetic.
+std::vector<bool> arithmetics() {
+  return conv_micro_bf16() == nullptr ? std::vector<bool>{false} : std::vector<bool>{false, true};
+}
+
+Tensor waves(const Shape& shape) {
+  Tensor out(DType::kF32, shape);
+  for (size_t i = 0; i < out.as<float>().size(); ++i)
+    out.as<float>()[i] = std::sin(static_cast<float>(i * i % 1009));
+  return out;
+}
+
+// Both ways across; a strip of a single latent pixel too.
 TEST_F(WanVaeMini, HasTheSameBitsInStrips) {
-  for (const bool bf16 : {false, true}) {
+  for (const bool bf16 : arithmetics()) {
     VaeDecoder decoder(weights_, {.bf16 = bf16});
-    for (const Shape& shape : {Shape{16, 3, 2, 24}, Shape{16, 2, 19, 5}, Shape{16, 1, 3, 3}}) {
-      Tensor latent(DType::kF32, shape);
-      for (size_t i = 0; i < latent.as<float>().size(); ++i)
-        latent.as<float>()[i] = std::sin(static_cast<float>(i * i % 1009));
-      const Tensor whole = decoder.decode(latent);
-      for (const int64_t strips : {2, 3, 19}) {
-        if (strips > std::max(shape[2], shape[3])) continue;
-        EXPECT_TRUE(std::ranges::equal(decoder.decode(latent, strips).raw(), whole.raw()))
-            << to_string(shape) << " in " << strips;
-      }
+    for (const auto& [shape, strips] :
+         {std::pair{Shape{16, 2, 1, 19}, 2}, {Shape{16, 1, 17, 2}, 3}, {Shape{16, 1, 3, 3}, 3}}) {
+      const Tensor latent = waves(shape), whole = decoder.decode(latent);
+      EXPECT_TRUE(std::ranges::equal(decoder.decode(latent, strips).raw(), whole.raw())) << to_string(shape);
     }
   }
 }
 
 TEST_F(WanVaeMini, EncodesTheSameBitsInStrips) {
-  for (const bool bf16 : {false, true}) {
+  for (const bool bf16 : arithmetics()) {
     VaeEncoder encoder(weights_, {.bf16 = bf16});
-    for (const Shape& shape : {Shape{3, 9, 16, 192}, Shape{3, 5, 152, 40}, Shape{3, 1, 24, 24}}) {
-      Tensor video(DType::kF32, shape);
-      for (size_t i = 0; i < video.as<float>().size(); ++i)
-        video.as<float>()[i] = std::sin(static_cast<float>(i * i % 1009));
-      const Tensor whole = encoder.encode(video);
-      for (const int64_t strips : {2, 3, 19}) {
-        if (strips > std::max(shape[2], shape[3]) / 8) continue;
-        EXPECT_TRUE(std::ranges::equal(encoder.encode(video, strips).raw(), whole.raw()))
-            << to_string(shape) << " in " << strips;
-      }
+    for (const auto& [shape, strips] :
+         {std::pair{Shape{3, 5, 8, 152}, 2}, {Shape{3, 1, 136, 16}, 3}, {Shape{3, 1, 24, 24}, 3}}) {
+      const Tensor video = waves(shape), whole = encoder.encode(video);
+      EXPECT_TRUE(std::ranges::equal(encoder.encode(video, strips).raw(), whole.raw())) << to_string(shape);
     }
   }
 }
@@ -244,8 +244,7 @@ TEST_F(WanVaeMini, IsNotCutWherePixelsFarApartMeet) {
 }
 
 TEST_F(WanVaeMini, KeepsLessInStrips) {
-  Tensor latent(DType::kF32, {16, 3, 4, 64});
-  std::ranges::fill(latent.as<float>(), 0.5f);
+  const Tensor latent = waves({16, 2, 1, 48});
   const auto peak = [&](int64_t strips) {
     VaeDecoder decoder(weights_);
     decoder.decode(latent, strips);
