@@ -4,11 +4,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "config/wan_tasks.h"
 
 namespace wanslim {
 namespace {
 
-constexpr int64_t kScale = 8;  // pixels per latent pixel
 // At width 96: of the weights; bytes a pixel with more than one frame, of those what every strip shares, and
 // with one frame; of a latent frame that waits between the stacks.
 struct VaeBytes {
@@ -21,7 +21,8 @@ uint64_t memory_of(const VaeBytes& bytes, const VaeLoad& load, int64_t strips) {
   const double width = static_cast<double>(load.dim) / 96;
   double per_pixel = load.frames > 1 ? bytes.video : bytes.frame;
   if (strips > 1) {
-    const int64_t length = std::max(load.height, load.width) / kScale, latent_frames = (load.frames + 3) / 4;
+    const int64_t length = std::max(load.height, load.width) / kSpaceStride,
+                  latent_frames = (load.frames + 3) / 4;
     int64_t longest = 0;
     for (const VaeStrip& strip : vae_strips(length, strips, kVaeHalo))
       longest = std::max(longest, strip.last - strip.first);
@@ -81,7 +82,7 @@ uint64_t vae_encode_memory(const VaeLoad& load, int64_t strips) {
 }
 
 int64_t most_strips(const VaeLoad& load) {
-  return std::max<int64_t>(1, std::max(load.height, load.width) / kScale / 4);
+  return std::max<int64_t>(1, std::max(load.height, load.width) / kSpaceStride / 4);
 }
 
 }  // namespace wanslim
