@@ -248,7 +248,8 @@ std::function<int()> setup_generate(Options& options) {
   add_sampling(options, *args);
   add_files(options, *args);
   options.choice("--compute", args->compute, {"f32", "bf16"}, "float, or mixed precision as official")
-      .text("--memory", args->memory, "limit such as 4GB: blocks that do not fit are streamed from the disk")
+      .text("--memory", args->memory,
+            "limit such as 4GB: blocks that do not fit are streamed from the disk, the VAE works in strips")
       .flag("--dry_run", args->dry_run, "show the plan and stop")
       .flag("--profile", args->profile, "show where the time went, by kind of work")
       .flag("--json", args->json, "plan and times as JSON")
