@@ -134,11 +134,14 @@ Shape blocked_shape(int64_t rows, int64_t columns) {
 Tensor to_blocked(const Tensor& scales) {
   Tensor out(scales.dtype(), blocked_shape(scales.dim(0), scales.dim(1)));
   std::memset(out.raw().data(), 0, out.bytes());
-  const std::span<const uint8_t> from = scales.as<uint8_t>();
-  size_t at = 0;
+  const uint8_t* const from = scales.as<uint8_t>().data();
+  uint8_t* const to = out.as<uint8_t>().data();
+  const int64_t columns = scales.dim(1);
   for (int64_t r = 0; r < scales.dim(0); ++r) {
-    for (int64_t c = 0; c < scales.dim(1); ++c)
-      out.as<uint8_t>()[blocked_index(r, c, out.dim(1))] = from[at++];
+    for (int64_t c = 0; c < columns; c += 4) {  // four columns lie side by side
+      std::copy_n(from + r * columns + c, std::min<int64_t>(4, columns - c),
+                  to + blocked_index(r, c, out.dim(1)));
+    }
   }
   return out;
 }
