@@ -48,7 +48,7 @@ CASES = {
     "mxfp8": Case(F32, "--quant_type mxfp8", 1.2),
     "mxfp4": Case(F32, "--quant_type mxfp4", 1.2),
     "mxfp4_dual": Case(F32, "--quant_type mxfp4_dualscale", 1.2),
-    "nvfp4": Case(F32, "--quant_type nvfp4 --format comfyui", 1.2),
+    "nvfp4": Case(F32, "--quant_type nvfp4 --format comfyui", 6),  # searches six scales a block, as clip does
     "w4a4": Case(F32, "--quant_type w4a4 --format ascendv1 --part_file_size 0"),  # ssz, which has no limit
     "w4a16": Case(F32, "--quant_type w4a16"),
     "w4a16_g128": Case(F32, "--quant_type w4a16_g128 --format ascendv1 --part_file_size 0"),
