@@ -62,12 +62,12 @@ HWY_INLINE Floats to_bf16(Floats v) {
   return hn::BitCast(d, hn::And(rounded, hn::Set(du, 0xffff0000u)));
 }
 
-// 2^p, p the exponent of a magnitude but at least the format's smallest.
+// 2^p, p the exponent of a value but at least the format's smallest.
 template <int kMinExponent>
-HWY_INLINE Bits binade(Floats magnitude) {
+HWY_INLINE Bits binade(Floats value) {
   const BitTag du;
   const auto smallest = hn::Set(du, static_cast<uint32_t>(127 + kMinExponent) << 23);
-  return hn::Max(hn::And(hn::BitCast(du, magnitude), hn::Set(du, 0x7f800000u)), smallest);
+  return hn::Max(hn::And(hn::BitCast(du, value), hn::Set(du, 0x7f800000u)), smallest);
 }
 
 // Adding and taking away a power of two large enough leaves the wanted number of mantissa bits, half to even.
@@ -78,6 +78,16 @@ HWY_INLINE Floats nearest_even(Floats magnitude) {
   const auto big = hn::BitCast(
       d, hn::Add(binade<kMinExponent>(magnitude), hn::Set(du, static_cast<uint32_t>(23 - kMantissa) << 23)));
   return hn::Sub(hn::Add(magnitude, big), big);
+}
+
+// The same of values of either sign: the sum with one and a half times that power stays within its binade.
+template <int kMantissa, int kMinExponent>
+HWY_INLINE Floats nearest_even_signed(Floats y) {
+  const Tag d;
+  const BitTag du;
+  constexpr uint32_t kUp = (static_cast<uint32_t>(23 - kMantissa) << 23) | 0x400000u;
+  const auto big = hn::BitCast(d, hn::Add(binade<kMinExponent>(y), hn::Set(du, kUp)));
+  return hn::Sub(hn::Add(y, big), big);
 }
 
 // Code of the nearest value, half to even: of the sum above the mantissa's low bits count units of the last
@@ -130,6 +140,7 @@ struct MiniFormat {
   static HWY_INLINE Floats even(Floats y, Floats max) {
     return nearest_even<kMantissa, kMinExponent>(hn::Min(hn::Abs(y), max));
   }
+  static HWY_INLINE Floats even_signed(Floats y) { return nearest_even_signed<kMantissa, kMinExponent>(y); }
   static HWY_INLINE Floats away(Floats y, Floats max) {
     return hn::Min(half_away<kMantissa, kMinExponent>(hn::Min(hn::Abs(y), max)), max);
   }
@@ -152,15 +163,6 @@ struct MiniFormat {
 using E4M3 = MiniFormat<3, -6>;
 using E2M1 = MiniFormat<1, 0>;
 
-// The largest magnitude of a block.
-HWY_INLINE float largest_of(const float* HWY_RESTRICT block, size_t size) {
-  const Tag d;
-  const size_t lanes = hn::Lanes(d);
-  auto largest = hn::Abs(hn::LoadU(d, block));
-  for (size_t i = lanes; i < size; i += lanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, block + i)));
-  return hn::GetLane(hn::MaxOfLanes(d, largest));
-}
-
 // Sum of (y - round(y))^2 over a block, y = value * inverse.
 template <class F>
 HWY_INLINE float error_of(const float* HWY_RESTRICT block, size_t size, float max, float inverse) {
@@ -172,6 +174,23 @@ HWY_INLINE float error_of(const float* HWY_RESTRICT block, size_t size, float ma
     for (size_t k = 0; k < kVectors; ++k) {
       const auto y = hn::Mul(hn::LoadU(d, block + i + k * hn::MaxLanes(d)), inv);
       const auto e = hn::Sub(hn::Abs(y), F::even(y, vmax));
+      sums[k] = hn::Add(sums[k], hn::Mul(e, e));
+    }
+  }
+  return fold(sums);
+}
+
+// The same where every y rounds to at most the format's largest value, so that none has to be clipped.
+template <class F>
+HWY_INLINE float error_within(const float* HWY_RESTRICT block, size_t size, float inverse) {
+  const Tag d;
+  const auto inv = hn::Set(d, inverse);
+  Floats sums[kVectors];
+  for (Floats& sum : sums) sum = hn::Zero(d);
+  for (size_t i = 0; i < size; i += kLanes) {
+    for (size_t k = 0; k < kVectors; ++k) {
+      const auto y = hn::Mul(hn::LoadU(d, block + i + k * hn::MaxLanes(d)), inv);
+      const auto e = hn::Sub(y, F::even_signed(y));
       sums[k] = hn::Add(sums[k], hn::Mul(e, e));
     }
   }

@@ -2,6 +2,7 @@
 #include "kernels/minifloat.h"
 
 #include <algorithm>
+#include <bit>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/minifloat.cc"
@@ -13,8 +14,18 @@ HWY_BEFORE_NAMESPACE();
 namespace wanslim::HWY_NAMESPACE {
 namespace {
 
+// As integers magnitudes have the same order, and NaN is above all.
 void absmax_blocks(const float* HWY_RESTRICT row, size_t blocks, size_t block, float* HWY_RESTRICT absmax) {
-  for (size_t b = 0; b < blocks; ++b, row += block) absmax[b] = largest_of(row, block);
+  const Tag d;
+  const BitTag du;
+  const size_t lanes = hn::Lanes(d);
+  const auto magnitude = hn::Set(du, 0x7fffffffu);
+  for (size_t b = 0; b < blocks; ++b, row += block) {
+    auto largest = hn::Zero(du);
+    for (size_t i = 0; i < block; i += lanes)
+      largest = hn::Max(largest, hn::And(hn::BitCast(du, hn::LoadU(d, row + i)), magnitude));
+    absmax[b] = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(du, largest)));
+  }
 }
 
 template <class F, MiniRule kRule>
@@ -107,6 +118,101 @@ void errors_bf16_e2m1(const float* row, size_t blocks, size_t block, const float
   errors_bf16_of<E2M1>(row, blocks, block, 6, scales, errors);
 }
 
+#if HWY_TARGET == HWY_SCALAR
+void e2m1_nibbles(const float* row, size_t count, size_t block, const float* inverse, uint8_t* packed) {
+  const Tag d;
+  const auto code = [&](size_t i) {
+    const auto scale = hn::Set(d, inverse[i / block]), max = hn::Set(d, kE2M1.max);
+    const uint32_t bits = hn::GetLane(E2M1::code<MiniRule::kEvenInverse>(hn::LoadU(d, row + i), scale, max));
+    return bits == 8 ? 0 : bits;
+  };
+  for (size_t i = 0; i < count; i += 2) packed[i / 2] = static_cast<uint8_t>(code(i) | code(i + 1) << 4);
+}
+#else
+// Vectors of at most 8 floats: four of them make the bytes that one table lookup puts in order.
+using NibbleTag = hn::CappedTag<float, 8>;
+using NibbleBits = hn::Vec<hn::RebindToUnsigned<NibbleTag> >;
+constexpr size_t kNibbleLanes = hn::MaxLanes(NibbleTag());
+
+// y rounded to E2M1's values, in halves, plus 128. The binades of y have steps of 1/2 up to 2, then of 1
+// and 2.
+HWY_INLINE NibbleBits rounded_byte(const float* HWY_RESTRICT values, float inverse) {
+  const NibbleTag d;
+  const hn::RebindToUnsigned<NibbleTag> du;
+  const auto y = hn::Mul(hn::LoadU(d, values), hn::Set(d, inverse));
+  const auto power = hn::Max(hn::And(hn::BitCast(du, y), hn::Set(du, 0x7f800000u)), hn::Set(du, 127u << 23));
+  const auto big = hn::BitCast(d, hn::Add(power, hn::Set(du, (22u << 23) | 0x400000u)));
+  // The low bits of a float from 2^22 on count halves.
+  const auto rounded = hn::Sub(hn::Add(y, big), hn::Sub(big, hn::Set(d, 0x1p22f + 64)));
+  return hn::And(hn::BitCast(du, rounded), hn::Set(du, 0xffu));
+}
+
+// Nibbles of 4 x kNibbleLanes values under the inverse scales of their vectors.
+HWY_INLINE void nibbles_of(const float* HWY_RESTRICT values, const float (&inverse)[4],
+                           uint8_t* HWY_RESTRICT packed) {
+  const hn::RebindToUnsigned<NibbleTag> du;
+  const hn::Repartition<uint8_t, NibbleTag> db;
+  const hn::Repartition<uint64_t, NibbleTag> dq;
+  // Byte k of lane j is value j of vector k.
+  auto all = hn::Zero(du);
+  for (int k = 3; k >= 0; --k) {
+    all = hn::Or(hn::ShiftLeft<8>(all),
+                 rounded_byte(values + static_cast<size_t>(k) * kNibbleLanes, inverse[k]));
+  }
+  const hn::RebindToSigned<decltype(db)> dbi;
+  const auto value = hn::BitCast(dbi, hn::Sub(hn::BitCast(db, all), hn::Set(db, 128)));
+  alignas(16) static constexpr uint8_t kCodes[16] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7};
+  const auto magnitude = hn::Min(hn::BitCast(db, hn::Abs(value)), hn::Set(db, 12));
+  const auto code = hn::TableLookupBytes(hn::LoadDup128(db, kCodes), magnitude);
+  const auto sign =
+      hn::BitCast(db, hn::ShiftRight<4>(hn::And(hn::BitCast(du, value), hn::Set(du, 0x80808080u))));
+  const auto codes = hn::BitCast(dq, hn::Or(code, sign));
+  // Neighbours share a byte: those of the upper half of a pair of lanes come down beside those of the lower.
+  const auto pairs = hn::Or(codes, hn::ShiftRight<28>(codes));
+  // Byte k of lane j goes to byte j of vector k's: in halves of two lanes, which interleave.
+  alignas(16) static constexpr uint8_t kOrder[16] = {0, 8, 1, 9, 2, 10, 3, 11};
+  const auto ordered = hn::TableLookupBytes(hn::BitCast(db, pairs), hn::LoadDup128(db, kOrder));
+  if constexpr (kNibbleLanes == 4) {
+    hn::StoreU(hn::LowerHalf(ordered), hn::Half<decltype(db)>(), packed);
+  } else {
+    const hn::Half<decltype(db)> half;
+    const hn::Repartition<uint16_t, decltype(half)> dw;
+    const auto both = hn::InterleaveLower(dw, hn::BitCast(dw, hn::LowerHalf(half, ordered)),
+                                          hn::BitCast(dw, hn::UpperHalf(half, ordered)));
+    hn::StoreU(hn::BitCast(half, both), half, packed);
+  }
+}
+
+template <size_t kBlock>
+HWY_INLINE void nibbles_in_blocks(const float* HWY_RESTRICT row, size_t count,
+                                  const float* HWY_RESTRICT inverse, uint8_t* HWY_RESTRICT packed) {
+  constexpr size_t kStep = 4 * kNibbleLanes;
+  const auto scales_at = [inverse](size_t i, float(&out)[4]) {
+    for (size_t k = 0; k < 4; ++k)
+      out[k] = inverse[i / kBlock + (kStep > kBlock ? k * kNibbleLanes / kBlock : 0)];
+  };
+  float scales[4];
+  size_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    scales_at(i, scales);
+    nibbles_of(row + i, scales, packed + i / 2);
+  }
+  if (i == count) return;
+  // Half a step is left: a block of 16.
+  HWY_ALIGN float rest[kStep] = {};
+  HWY_ALIGN uint8_t rest_packed[kStep / 2];
+  std::copy(row + i, row + count, rest);
+  const float last = inverse[i / kBlock];
+  nibbles_of(rest, {last, last, last, last}, rest_packed);
+  std::copy_n(rest_packed, (count - i) / 2, packed + i / 2);
+}
+
+void e2m1_nibbles(const float* row, size_t count, size_t block, const float* inverse, uint8_t* packed) {
+  if (block == 16) return nibbles_in_blocks<16>(row, count, inverse, packed);
+  nibbles_in_blocks<32>(row, count, inverse, packed);
+}
+#endif
+
 void pack(const uint8_t* HWY_RESTRICT codes, size_t packed_count, uint8_t* HWY_RESTRICT packed) {
   const hn::ScalableTag<uint16_t> d;
   const hn::Rebind<uint8_t, decltype(d)> db;
@@ -138,6 +244,7 @@ HWY_EXPORT(errors_e4m3);
 HWY_EXPORT(errors_e2m1);
 HWY_EXPORT(errors_bf16_e4m3);
 HWY_EXPORT(errors_bf16_e2m1);
+HWY_EXPORT(e2m1_nibbles);
 HWY_EXPORT(pack);
 
 namespace {
@@ -182,6 +289,13 @@ void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat f
   } else {
     HWY_DYNAMIC_DISPATCH(errors_bf16_e2m1)(row.data(), errors.size(), block, scales.data(), errors.data());
   }
+}
+
+void minifloat_nibbles(std::span<const float> row, size_t block, std::span<const float> inverse,
+                       std::span<uint8_t> packed) {
+  CHECK((block == 16 || block == 32) && packed.size() == row.size() / 2);
+  check_blocks(row.size(), block, inverse.size());
+  HWY_DYNAMIC_DISPATCH(e2m1_nibbles)(row.data(), row.size(), block, inverse.data(), packed.data());
 }
 
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed) {

@@ -23,7 +23,8 @@ enum class MiniRule : uint8_t {
   kAway,  // msModelSlim's MX (spec 4.10): magnitude floor(m + 1/2) in units of the last place; -0 becomes 0
 };
 
-// absmax[b] = max |row[i]| of block b. row.size() is a multiple of `block`; `block` is a multiple of 16.
+// absmax[b] = max |row[i]| of block b, NaN if the block has one. row.size() is a multiple of `block`; `block`
+// is a multiple of 16.
 void block_absmax(std::span<const float> row, size_t block, std::span<float> absmax);
 
 // codes[i] = code of clamp(row[i] / scales[i / block], -max, max), one byte each, the sign above exponent and
@@ -40,6 +41,11 @@ void minifloat_errors(std::span<const float> row, size_t block, MiniFloat format
 // kAway.
 void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat format,
                            std::span<const float> scales, std::span<float> errors);
+
+// E2M1 codes of row[i] * inverse[i / block], nearest, half to even, two a byte as pack_nibbles has them; what
+// rounds to zero is 0, never -0. `block` is 16 or 32, and each |product| below 63.
+void minifloat_nibbles(std::span<const float> row, size_t block, std::span<const float> inverse,
+                       std::span<uint8_t> packed);
 
 // packed[i] = codes[2 i] & 15 | codes[2 i + 1] << 4. `codes` starts at an even address.
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -104,6 +105,41 @@ TEST(MiniFloatKernels, ErrorsHaveTheSameBitsOnEveryTarget) {
       });
     }
   }
+}
+
+TEST(MiniFloatKernels, NibblesEqualTheTwinOnEveryTarget) {
+  for (size_t block : {16u, 32u}) {
+    for (size_t blocks : {0u, 1u, 2u, 3u, 7u, 65u}) {
+      const std::vector<float> row = row_of(blocks * block, kE2M1);
+      std::vector<float> inverse = scales_of(blocks, block == 32);
+      for (float& x : inverse) x *= 0.5f;
+      std::vector<uint8_t> expected(row.size() / 2), actual(expected.size());
+      reference::minifloat_nibbles(row, block, inverse, expected);
+      each_target([&] {
+        minifloat_nibbles(row, block, inverse, actual);
+        EXPECT_EQ(actual, expected) << blocks << " blocks of " << block;
+      });
+    }
+  }
+}
+
+TEST(MiniFloatKernels, NibblesOfZerosUnderTheSmallestScaleAreZero) {
+  const std::vector<float> row(96, 0.0f), inverse(3, 0x1p127f);
+  each_target([&] {
+    std::vector<uint8_t> packed(48, 1);
+    minifloat_nibbles(row, 32, inverse, packed);
+    EXPECT_EQ(packed, std::vector<uint8_t>(48));
+  });
+}
+
+TEST(MiniFloatKernels, AbsmaxOfABlockWithNanIsNan) {
+  std::vector<float> row(64, 1.0f), absmax(2);
+  row[37] = -std::numeric_limits<float>::quiet_NaN();
+  each_target([&] {
+    block_absmax(row, 32, absmax);
+    EXPECT_EQ(absmax[0], 1.0f);
+    EXPECT_TRUE(std::isnan(absmax[1]));
+  });
 }
 
 TEST(MiniFloatKernels, NibblesPackLowFirst) {

@@ -23,24 +23,27 @@ inline int floor_log2(float x) {
   return static_cast<int>(std::bit_cast<uint32_t>(x) >> 23) - 127;
 }
 
-// For each block of y = row[i] * factor: the exponent e for which sum (y - 2^e round(y / 2^e))^2 is least, of
-// these, the first of equals:
-//   e0 = floor(log2(absmax)) - floor(log2(format.max)), which just holds absmax or clips it
-//   e0 + 1
-//   e0 - 1, E2M1 only: its few steps can be worth more than the largest value
-// none below `smallest`, which a block of zeros gets; factor * 2^-smallest is finite and smallest at least
-// -127. errors[b] is that sum in units of 4^e. E4M3 has no use for it: with an empty `errors` only what
-// matters is looked at. row.size() is 32 x exponents.size(). Same bits on every SIMD target, sums as in
-// minifloat.h.
-void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
-               std::span<int> exponents, std::span<float> errors);
+// Where the largest value of a block lies in units of 2^e0, e0 = floor(log2(absmax)) - log2_max: below
+// `unsure` e0 is the better exponent, above it may be e0 + 1.
+struct MxRule {
+  int log2_max = 0;
+  float max = 0, unsure = 0;
+};
+// E4M3 has no reason to look higher unless absmax would be clipped. E2M1's absmax lies in [4, 8): of blocks
+// of 32 normal, Laplace, Student (4) and uniform values none was better with e0 + 1 below 6.75, and none with
+// e0 - 1.
+inline constexpr MxRule kMxE4M3{8, kE4M3.max, kE4M3.max}, kMxE2M1{2, kE2M1.max, 6.5f};
 
-// mx_search of E2M1 in two steps, so that a caller can try several factors and refine one. `absmax` is that
-// of the blocks of `row`, without the factor. mx_first gives e0 and its error, mx_refine takes these to the
-// best.
-void mx_first(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
-              std::span<int> exponents, std::span<float> errors);
-void mx_refine(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
-               std::span<int> exponents, std::span<float> errors);
+// For each block of y = row[i] * factor: of e0 and, where unsure, e0 + 1, the exponent e for which sum (y -
+// 2^e round(y / 2^e))^2 is least, the first of equals; none below `smallest`, which a block of zeros gets.
+// `absmax` is that of the blocks of `row`, without the factor. factor * 2^-smallest is finite and smallest at
+// least -127. row.size() is 32 x exponents.size(). Same bits on every SIMD target, sums as in minifloat.h.
+void mx_search(std::span<const float> row, std::span<const float> absmax, float factor, MiniFloat format,
+               int smallest, std::span<int> exponents);
+
+// What E2M1 would leave of y = row[i] * factor, to compare factors: the sum over the blocks of the squared
+// errors of their first 16 values under e0, or e0 + 1 where absmax is 7 or more.
+inline constexpr size_t kMxProbe = 16;
+float mx_probe(std::span<const float> row, std::span<const float> absmax, float factor, int smallest);
 
 }  // namespace wanslim

@@ -13,16 +13,22 @@ HWY_BEFORE_NAMESPACE();
 namespace wanslim::HWY_NAMESPACE {
 namespace {
 
+constexpr uint8_t kFirstNormal = 8;  // E4M3 code
+
 void search_nvfp4(const float* HWY_RESTRICT row, size_t blocks, const float* HWY_RESTRICT value,
                   const float* HWY_RESTRICT inverse, const uint8_t* HWY_RESTRICT first,
                   uint8_t* HWY_RESTRICT codes) {
   for (size_t b = 0; b < blocks; ++b) {
+    const float* const block = row + b * kNvfp4Block;
     float best = 0;
     int chosen = 0;
-    for (int step = -1; step <= 5; ++step) {
+    for (const int step : kNvfp4Steps) {
       const int code = std::clamp(first[b] + step, 1, 126);
-      const float error = error_of<E2M1>(row + b * kNvfp4Block, kNvfp4Block, kE2M1.max, inverse[code]) *
-                          value[code] * value[code];
+      // From `first` on absmax lies below 6.4, unless codes are subnormal and their steps wide.
+      const bool within = step >= 0 && first[b] >= kFirstNormal;
+      float error = within ? error_within<E2M1>(block, kNvfp4Block, inverse[code])
+                           : error_of<E2M1>(block, kNvfp4Block, kE2M1.max, inverse[code]);
+      error = error * value[code] * value[code];
       const bool better = chosen == 0 || error < best;
       best = better ? error : best;
       chosen = better ? code : chosen;

@@ -77,7 +77,9 @@ void block_sums(size_t block, std::span<float> sums, Term term) {
 void block_absmax(std::span<const float> row, size_t block, std::span<float> absmax) {
   for (size_t b = 0; b < absmax.size(); ++b) {
     absmax[b] = 0;
-    for (float x : row.subspan(b * block, block)) absmax[b] = std::max(absmax[b], std::fabs(x));
+    for (float x : row.subspan(b * block, block)) {
+      if (std::isnan(x) || std::fabs(x) > absmax[b]) absmax[b] = std::fabs(x);
+    }
   }
 }
 
@@ -115,50 +117,48 @@ void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat f
 
 namespace {
 
-int first_exponent(float absmax, MiniFloat format, int smallest) {
+int first_exponent(float absmax, int log2_max, int smallest) {
   const int log2 = absmax < 0x1p-126f ? -127 : std::ilogb(absmax);
-  return std::max(log2 - std::ilogb(format.max), smallest);
+  return std::max(log2 - log2_max, smallest);
+}
+
+float block_error(std::span<const float> block, MiniFloat format, float inverse) {
+  float error = 0;
+  reference::minifloat_errors(block, block.size(), format, {&inverse, 1}, {&error, 1});
+  return error;
 }
 
 }  // namespace
 
-void mx_first(std::span<const float> row, std::span<const float> absmax, float factor, int smallest,
-              std::span<int> exponents, std::span<float> errors) {
+void mx_search(std::span<const float> row, std::span<const float> absmax, float factor, MiniFloat format,
+               int smallest, std::span<int> exponents) {
+  const MxRule rule = format.mantissa_bits == 3 ? kMxE4M3 : kMxE2M1;
   for (size_t b = 0; b < exponents.size(); ++b) {
-    exponents[b] = first_exponent(absmax[b] * factor, kE2M1, smallest);
-    const float inverse = std::ldexp(factor, -exponents[b]);
-    reference::minifloat_errors(row.subspan(b * kMxBlock, kMxBlock), kMxBlock, kE2M1, {&inverse, 1},
-                                errors.subspan(b, 1));
+    const std::span<const float> block = row.subspan(b * kMxBlock, kMxBlock);
+    const int first = first_exponent(absmax[b] * factor, rule.log2_max, smallest);
+    exponents[b] = first;
+    if (std::ldexp(absmax[b] * factor, -first) <= rule.unsure) continue;
+    const float here = block_error(block, format, std::ldexp(factor, -first));
+    const float above = block_error(block, format, std::ldexp(factor, -first - 1));
+    if (std::ldexp(above, 2) < here) exponents[b] = first + 1;
   }
 }
 
-// All candidates, none spared.
-void mx_search(std::span<const float> row, float factor, MiniFloat format, int smallest,
-               std::span<int> exponents, std::span<float> errors) {
-  for (size_t b = 0; b < exponents.size(); ++b) {
-    const std::span<const float> block = row.subspan(b * kMxBlock, kMxBlock);
-    float absmax = 0;
-    reference::block_absmax(block, kMxBlock, {&absmax, 1});
-    const int first = first_exponent(absmax * factor, format, smallest);
-    float best = INFINITY;  // in units of 4^first
-    for (int offset : {0, 1, -1}) {
-      if (first + offset < smallest || (offset < 0 && format.mantissa_bits == 3)) continue;
-      const float inverse = std::ldexp(factor, -(first + offset));
-      float error = 0;
-      reference::minifloat_errors(block, kMxBlock, format, {&inverse, 1}, {&error, 1});
-      if (!(std::ldexp(error, 2 * offset) < best)) continue;
-      best = std::ldexp(error, 2 * offset);
-      exponents[b] = first + offset;
-      if (!errors.empty()) errors[b] = error;
-    }
+float mx_probe(std::span<const float> row, std::span<const float> absmax, float factor, int smallest) {
+  float total = 0;
+  for (size_t b = 0; b < absmax.size(); ++b) {
+    const int exponent = first_exponent(absmax[b] * factor * (8.0f / 7), kMxE2M1.log2_max, smallest);
+    total += std::ldexp(
+        block_error(row.subspan(b * kMxBlock, kMxProbe), kE2M1, std::ldexp(factor, -exponent)), 2 * exponent);
   }
+  return total;
 }
 
 void nvfp4_search(std::span<const float> row, const Nvfp4Scales& scales, std::span<const uint8_t> first,
                   std::span<uint8_t> codes) {
   for (size_t b = 0; b < codes.size(); ++b) {
     float best = INFINITY;
-    for (int step = -1; step <= 5; ++step) {
+    for (int step : kNvfp4Steps) {
       const auto code = static_cast<uint8_t>(std::clamp(first[b] + step, 1, 126));
       float error = 0;
       reference::minifloat_errors(row.subspan(b * kNvfp4Block, kNvfp4Block), kNvfp4Block, kE2M1,
@@ -169,6 +169,14 @@ void nvfp4_search(std::span<const float> row, const Nvfp4Scales& scales, std::sp
       codes[b] = code;
     }
   }
+}
+
+void minifloat_nibbles(std::span<const float> row, size_t block, std::span<const float> inverse,
+                       std::span<uint8_t> packed) {
+  std::vector<uint8_t> codes(row.size());
+  reference::minifloat_codes(row, block, kE2M1, MiniRule::kEvenInverse, inverse, codes);
+  for (uint8_t& code : codes) code = code == 8 ? 0 : code;
+  reference::pack_nibbles(codes, packed);
 }
 
 void pack_nibbles(std::span<const uint8_t> codes, std::span<uint8_t> packed) {

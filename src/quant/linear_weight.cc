@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "kernels/convert.h"
+#include "kernels/minifloat.h"
 #include "kernels/round.h"
 
 namespace wanslim {
@@ -64,19 +65,46 @@ std::span<const float> as_floats(const Tensor& tensor, int64_t first, int64_t co
                .hint = "the checkpoint is damaged; download it again or ask its author"});
 }
 
-}  // namespace
-
-void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& body) {
+// Calls body(first row, one after the last, a function that gives a row) for ranges of rows.
+template <class Body>
+void for_each_range(const LinearWeight& linear, Numerics numerics, const Body& body) {
   CHECK(linear.weight.shape().size() == 2);
   const int64_t in = linear.in();
   const int64_t grain = std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(1, in));
   parallel_for(linear.out(), grain, [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(static_cast<size_t>(in));
+    body(begin, end, [&](int64_t r) { return as_floats(linear.weight, r * in, in, numerics, scratch); });
+  });
+}
+
+[[noreturn]] void refuse_row(const LinearWeight& linear, int64_t r, std::span<const float> row) {
+  refuse(linear.weight, linear.name + ".weight", r * linear.in(), linear.first_row, row);
+}
+
+}  // namespace
+
+void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& body) {
+  for_each_range(linear, numerics, [&](int64_t begin, int64_t end, const auto& row_at) {
     for (int64_t r = begin; r < end; ++r) {
-      const std::span<const float> row = as_floats(linear.weight, r * in, in, numerics, scratch);
+      const std::span<const float> row = row_at(r);
       const float largest = absmax(row);
-      if (!std::isfinite(largest))
-        refuse(linear.weight, linear.name + ".weight", r * in, linear.first_row, row);
+      if (!std::isfinite(largest)) refuse_row(linear, r, row);
+      body(r, row, largest);
+    }
+  });
+}
+
+void for_each_row_in_blocks(const LinearWeight& linear, size_t block, Numerics numerics,
+                            const BlockRowBody& body) {
+  for_each_range(linear, numerics, [&](int64_t begin, int64_t end, const auto& row_at) {
+    std::vector<float> largest(static_cast<size_t>(linear.in()) / block);
+    for (int64_t r = begin; r < end; ++r) {
+      const std::span<const float> row = row_at(r);
+      block_absmax(row, block, largest);
+      // Adding keeps what is not finite, and is one pass over few values.
+      float sum = 0;
+      for (const float x : largest) sum += x * 0;
+      if (sum != 0) refuse_row(linear, r, row);
       body(r, row, largest);
     }
   });

@@ -32,6 +32,13 @@ struct LinearWeight {
 using RowBody = std::function<void(int64_t index, std::span<const float> row, float absmax)>;
 void for_each_row(const LinearWeight& linear, Numerics numerics, const RowBody& body);
 
+// The same with the largest magnitudes of the row's blocks of `block` values (kernels/minifloat.h
+// block_absmax), for formats that have a scale for each.
+using BlockRowBody =
+    std::function<void(int64_t index, std::span<const float> row, std::span<const float> block_absmax)>;
+void for_each_row_in_blocks(const LinearWeight& linear, size_t block, Numerics numerics,
+                            const BlockRowBody& body);
+
 // The largest magnitude of those floats, or linear.absmax if it is known.
 float absmax_of(const LinearWeight& linear, Numerics numerics);
 

@@ -25,11 +25,10 @@ struct RowWork {
         errors(blocks),
         best_errors(blocks),
         exponents(blocks),
-        best_exponents(blocks),
         codes(in) {}
   size_t blocks;
   std::vector<float> absmax, scales, errors, best_errors;
-  std::vector<int> exponents, best_exponents;
+  std::vector<int> exponents;
   std::vector<uint8_t> codes;
 };
 
@@ -67,12 +66,11 @@ void choose_bf16(std::span<const float> row, Encoding encoding, std::vector<int>
 }
 
 // The exponents that the reference would take; `c` is ceil_x's, `working` f32 for dualscale.
-void reference_exponents(std::span<const float> row, Encoding encoding, MxMethod method, float c,
-                         Working working, RowWork& work) {
-  block_absmax(row, kBlock, work.absmax);
+void reference_exponents(std::span<const float> row, std::span<const float> absmax, Encoding encoding,
+                         MxMethod method, float c, Working working, RowWork& work) {
   auto each = [&](auto exponent) {
     std::vector<int> all(work.blocks);
-    std::transform(work.absmax.begin(), work.absmax.end(), all.begin(), exponent);
+    std::transform(absmax.begin(), absmax.end(), all.begin(), exponent);
     return all;
   };
   switch (method) {
@@ -110,16 +108,17 @@ float search_ceil_x(const LinearWeight& linear, const MethodOptions& options) {
     grid.push_back(static_cast<float>(options.search_min + k * options.search_step));
   }
   std::vector<double> sums(static_cast<size_t>(linear.out()) * grid.size());
-  for_each_row(linear, Numerics::kCompat, [&](int64_t r, std::span<const float> row, float) {
+  const auto add_row = [&](int64_t r, std::span<const float> row, std::span<const float> absmax) {
     RowWork& work = row_work(row.size());
     for (size_t k = 0; k < grid.size(); ++k) {
-      reference_exponents(row, Encoding::kMxFp4, MxMethod::kCeilX, grid[k], Working::kBf16, work);
+      reference_exponents(row, absmax, Encoding::kMxFp4, MxMethod::kCeilX, grid[k], Working::kBf16, work);
       std::transform(work.exponents.begin(), work.exponents.end(), work.scales.begin(), mx_scale);
       minifloat_errors_bf16(row, kBlock, kE2M1, work.scales, work.errors);
       double& sum = sums[static_cast<size_t>(r) * grid.size() + k];
       for (float error : work.errors) sum += static_cast<double>(error);
     }
-  });
+  };
+  for_each_row_in_blocks(linear, kBlock, Numerics::kCompat, add_row);
   float best_c = grid[0], best = INFINITY;
   for (size_t k = 0; k < grid.size(); ++k) {
     double total = 0;
@@ -139,15 +138,17 @@ void write_row(std::span<const float> row, Encoding encoding, Numerics numerics,
                Output out) {
   const bool compat = numerics == Numerics::kCompat;
   for (size_t b = 0; b < work.blocks; ++b) {
-    work.scales[b] = compat ? mx_scale(work.exponents[b]) : factor * mx_scale(-work.exponents[b]);
+    work.scales[b] = compat ? mx_scale(work.exponents[b]) : factor * power_of_two(-work.exponents[b]);
     out.scale[b] = static_cast<uint8_t>(work.exponents[b] + 127);
   }
   const MiniRule rule = compat ? MiniRule::kAway : MiniRule::kEvenInverse;
   if (encoding == Encoding::kMxFp8) {
     minifloat_codes(row, kBlock, kE4M3, rule, work.scales, out.weight);
-  } else {
+  } else if (compat) {
     minifloat_codes(row, kBlock, kE2M1, rule, work.scales, work.codes);
     pack_nibbles(work.codes, out.weight);
+  } else {
+    minifloat_nibbles(row, kBlock, work.scales, out.weight);
   }
 }
 
@@ -155,8 +156,9 @@ void write_row(std::span<const float> row, Encoding encoding, Numerics numerics,
 constexpr uint8_t kNanScale = 0, kNanCodes = 0x88;
 
 // A `dual_block` of dual-scale MXFP4 as the reference does it; returns its float scale.
-float reference_dual(std::span<const float> values, Output out, RowWork& work) {
-  const float dual = absmax(values) / 6;
+float reference_dual(std::span<const float> values, std::span<const float> absmax, Output out,
+                     RowWork& work) {
+  const float dual = *std::max_element(absmax.begin(), absmax.end()) / 6;
   if (dual == 0) {
     std::fill(out.weight.begin(), out.weight.end(), kNanCodes);
     std::fill(out.scale.begin(), out.scale.end(), kNanScale);
@@ -165,7 +167,8 @@ float reference_dual(std::span<const float> values, Output out, RowWork& work) {
   thread_local std::vector<float> scaled;
   scaled.resize(values.size());
   std::transform(values.begin(), values.end(), scaled.begin(), [dual](float x) { return x / dual; });
-  reference_exponents(scaled, Encoding::kMxFp4, MxMethod::kDualScale, 0, Working::kF32, work);
+  block_absmax(scaled, kBlock, work.absmax);
+  reference_exponents(scaled, work.absmax, Encoding::kMxFp4, MxMethod::kDualScale, 0, Working::kF32, work);
   write_row(scaled, Encoding::kMxFp4, Numerics::kCompat, 1, work, out);
   return dual;
 }
@@ -175,54 +178,41 @@ int smallest_under(float dual) {
   return std::max(-127, -126 - floor_log2(dual));
 }
 
-// Sum of the squared errors of all blocks.
-double total_error(const RowWork& work, float dual) {
-  double total = 0;
-  for (size_t b = 0; b < work.blocks; ++b) {
-    const float unit = mx_scale(work.exponents[b]);
-    total += static_cast<double>(work.errors[b] * unit * unit);
-  }
-  return total * static_cast<double>(dual) * static_cast<double>(dual);
-}
-
-// The same with the better of two float scales, and the best exponents under it.
-float best_dual(std::span<const float> values, Output out, RowWork& work) {
-  block_absmax(values, kBlock, work.absmax);
-  const float largest = *std::max_element(work.absmax.begin(), work.absmax.end());
+// The same with the best of three float scales, and the best exponents under it.
+float best_dual(std::span<const float> values, std::span<const float> absmax, Output out, RowWork& work) {
+  const float largest = *std::max_element(absmax.begin(), absmax.end());
   float best = 0;
   double best_error = INFINITY;
-  // The reference's own scale first, another only if it is better: of the tops from 4.5 to 7.5 that were
-  // tried, 6.5 gains most (0.13 dB of the 0.2 that all of them gain).
-  for (float dual : {round_bf16(largest) / 6, largest / 6.5f}) {
+  // The reference's own scale first, another only if it is better.
+  for (const float dual : {round_bf16(largest) / 6, largest / 6.5f, largest / 7}) {
     if (dual < 0x1p-100f || !std::isfinite(dual)) continue;
-    mx_first(values, work.absmax, 1 / dual, smallest_under(dual), work.exponents, work.errors);
-    const double error = total_error(work, dual);
+    const double unit = static_cast<double>(dual);
+    const double error =
+        static_cast<double>(mx_probe(values, absmax, 1 / dual, smallest_under(dual))) * unit * unit;
     if (!(error < best_error * (1 - 1e-6))) continue;
     best_error = error;
     best = dual;
-    std::swap(work.best_exponents, work.exponents);
-    std::swap(work.best_errors, work.errors);
   }
   if (best == 0) {  // nothing that a scale could hold
     best = 1;
-    std::fill(work.best_exponents.begin(), work.best_exponents.end(), 0);
+    std::fill(work.exponents.begin(), work.exponents.end(), 0);
   } else {
-    mx_refine(values, work.absmax, 1 / best, smallest_under(best), work.best_exponents, work.best_errors);
+    mx_search(values, absmax, 1 / best, kE2M1, smallest_under(best), work.exponents);
   }
-  std::swap(work.best_exponents, work.exponents);
   write_row(values, Encoding::kMxFp4, Numerics::kPrecise, 1 / best, work, out);
   return best;
 }
 
 // One row of dual-scale MXFP4: `duals` gets the float scale of each `dual_block`.
-void dual_row(std::span<const float> row, size_t dual_block, Numerics numerics, std::span<float> duals,
-              Output out) {
+void dual_row(std::span<const float> row, std::span<const float> absmax, size_t dual_block, Numerics numerics,
+              std::span<float> duals, Output out) {
   RowWork& work = row_work(dual_block);
   for (size_t k = 0; k < duals.size(); ++k) {
     const std::span<const float> values = row.subspan(k * dual_block, dual_block);
     const Output to{out.weight.subspan(k * dual_block / 2, dual_block / 2),
                     out.scale.subspan(k * work.blocks, work.blocks)};
-    duals[k] = (numerics == Numerics::kCompat ? reference_dual : best_dual)(values, to, work);
+    duals[k] = (numerics == Numerics::kCompat ? reference_dual : best_dual)(
+        values, absmax.subspan(k * work.blocks, work.blocks), to, work);
   }
 }
 
@@ -247,23 +237,24 @@ QuantizedLinear quantize_mx(const LinearWeight& linear, const QuantScheme& schem
   const std::span<uint8_t> weight = result.weight.as<uint8_t>(), scale = result.scale.as<uint8_t>();
   const size_t weight_row = static_cast<size_t>(result.weight.dim(1));
   const size_t scale_row = static_cast<size_t>(result.scale.dim(1));
-  for_each_row(linear, numerics, [&](int64_t r, std::span<const float> row, float) {
-    const size_t at = static_cast<size_t>(r);
-    const Output to{weight.subspan(at * weight_row, weight_row), scale.subspan(at * scale_row, scale_row)};
-    if (dual) {
-      const size_t duals = static_cast<size_t>(in / dual_block);
-      return dual_row(row, static_cast<size_t>(dual_block), numerics,
-                      result.dual_scale.as<float>().subspan(at * duals, duals), to);
-    }
-    RowWork& work = row_work(row.size());
-    if (numerics == Numerics::kCompat) {
-      reference_exponents(row, scheme.weight, method, c, Working::kBf16, work);
-    } else {
-      mx_search(row, 1, format_of(scheme.weight), -127, work.exponents,
-                fp8 ? std::span<float>() : std::span(work.errors));
-    }
-    write_row(row, scheme.weight, numerics, 1, work, to);
-  });
+  for_each_row_in_blocks(linear, kBlock, numerics,
+                         [&](int64_t r, std::span<const float> row, std::span<const float> absmax) {
+                           const size_t at = static_cast<size_t>(r);
+                           const Output to{weight.subspan(at * weight_row, weight_row),
+                                           scale.subspan(at * scale_row, scale_row)};
+                           if (dual) {
+                             const size_t duals = static_cast<size_t>(in / dual_block);
+                             return dual_row(row, absmax, static_cast<size_t>(dual_block), numerics,
+                                             result.dual_scale.as<float>().subspan(at * duals, duals), to);
+                           }
+                           RowWork& work = row_work(row.size());
+                           if (numerics == Numerics::kCompat) {
+                             reference_exponents(row, absmax, scheme.weight, method, c, Working::kBf16, work);
+                           } else {
+                             mx_search(row, absmax, 1, format_of(scheme.weight), -127, work.exponents);
+                           }
+                           write_row(row, scheme.weight, numerics, 1, work, to);
+                         });
   return result;
 }
 

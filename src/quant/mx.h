@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // MX weights (OCP Microscaling): blocks of 32 inputs share a power of two; MXFP8 E4M3, MXFP4 E2M1 elements.
 //
-// In precise the exponent of every block is the one with the smallest squared error among the neighbours of
-// floor(log2(absmax)) - emax, elements are rounded to nearest: this is never worse than any of the methods
-// below, so in precise they give the same weights. In compat they compute what msModelSlim 26.1 computes
-// (spec 4.10, 4.11): exponents from log2 in bf16, elements half away from zero.
+// In precise the exponent of every block is floor(log2(absmax)) - emax or one more, by squared error
+// (kernels/mx_search.h), and elements are rounded to nearest: over a tensor this is never worse than any of
+// the methods below, so in precise they give the same weights. kDualScale tries three float scales a dual
+// block. In compat they compute what msModelSlim 26.1 computes (spec 4.10, 4.11): exponents from log2 in
+// bf16, elements half away from zero.
 #pragma once
 #include "quant/linear_weight.h"
 #include "tensor/quantized.h"

@@ -31,24 +31,21 @@ float global_scale(float absmax) {
 }
 
 struct RowWork {
-  explicit RowWork(size_t in)
-      : blocks(in / kBlock), absmax(blocks), scales(blocks), first(blocks), codes(in) {}
-  size_t blocks;
-  std::vector<float> absmax, scales;
-  std::vector<uint8_t> first, codes;
+  std::vector<float> inverse;
+  std::vector<uint8_t> first;
 };
 
 // Around absmax / 6, which just holds the largest value, up to absmax / 4, which has finer steps there.
-void quantize_row(std::span<const float> row, float global, const Nvfp4Scales& e4m3, RowWork& work,
-                  std::span<uint8_t> packed, std::span<uint8_t> scale_codes) {
-  block_absmax(row, kBlock, work.absmax);
-  for (size_t b = 0; b < work.blocks; ++b) {
-    work.first[b] = float_to_e4m3(std::min(work.absmax[b] / 6 / global, 448.0f));
-  }
+void quantize_row(std::span<const float> row, std::span<const float> absmax, float global,
+                  const Nvfp4Scales& e4m3, std::span<uint8_t> packed, std::span<uint8_t> scale_codes) {
+  thread_local RowWork work;  // kept from row to row: its memory costs more than the arithmetic
+  work.first.resize(absmax.size());
+  work.inverse.resize(absmax.size());
+  const float six = 6 * global;
+  minifloat_codes(absmax, absmax.size(), kE4M3, MiniRule::kEven, {&six, 1}, work.first);
   nvfp4_search(row, e4m3, work.first, scale_codes);
-  for (size_t b = 0; b < work.blocks; ++b) work.scales[b] = e4m3.value[scale_codes[b]] * global;
-  minifloat_codes(row, kBlock, kE2M1, MiniRule::kEven, work.scales, work.codes);
-  pack_nibbles(work.codes, packed);
+  for (size_t b = 0; b < absmax.size(); ++b) work.inverse[b] = e4m3.inverse[scale_codes[b]];
+  minifloat_nibbles(row, kBlock, work.inverse, packed);
 }
 
 }  // namespace
@@ -68,11 +65,11 @@ QuantizedLinear quantize_nvfp4(const LinearWeight& linear, const QuantScheme& sc
   const Nvfp4Scales e4m3 = scales_under(global);
   const std::span<uint8_t> weight = result.weight.as<uint8_t>(), scale = result.scale.as<uint8_t>();
   const size_t half = static_cast<size_t>(in / 2), blocks = static_cast<size_t>(in) / kBlock;
-  for_each_row(linear, Numerics::kPrecise, [&](int64_t r, std::span<const float> row, float) {
-    RowWork work(row.size());
-    quantize_row(row, global, e4m3, work, weight.subspan(static_cast<size_t>(r) * half, half),
+  const auto quantize = [&](int64_t r, std::span<const float> row, std::span<const float> absmax) {
+    quantize_row(row, absmax, global, e4m3, weight.subspan(static_cast<size_t>(r) * half, half),
                  scale.subspan(static_cast<size_t>(r) * blocks, blocks));
-  });
+  };
+  for_each_row_in_blocks(linear, kBlock, Numerics::kPrecise, quantize);
   return result;
 }
 

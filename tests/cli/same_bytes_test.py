@@ -10,7 +10,7 @@ from testlib import WANSLIM, check, files_of, os, quant, report, run, subprocess
 PRACTICES = {
     "w8a8": "c6ac522fefa2b74a",
     "w4a16": "39eb1aa8a7f3e5a3",
-    "mxfp4": "7e997f85490c5474",
+    "mxfp4": "58830728cf2483ce",
 }
 # What of AVX-512, AVX2 and SSE2 a processor has, as QEMU emulates it.
 PROCESSORS = {"AVX2": "Haswell", "SSE2": "Nehalem"}
