@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Several sources compiled as one, with WANSLIM_UNITY: headers and templates cost their time once.
+# Several sources compiled as one, with WANSLIM_UNITY and WANSLIM_UNITY_TESTS: headers and templates cost their time once.
 # Not where it breaks: Highway's files include themselves once for each SIMD target, and these have names of their own
 # (in unnamed namespaces) that a neighbour has too. After a "redefinition of" choose a better name or add a line.
 set(WANSLIM_ALONE
@@ -19,9 +19,6 @@ set(WANSLIM_ALONE
 
 # compile_together(target source ...)
 function(compile_together target)
-  if(NOT WANSLIM_UNITY)
-    return()
-  endif()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
   foreach(source ${ARGN})
     file(STRINGS ${source} highway REGEX "HWY_TARGET_INCLUDE" LIMIT_COUNT 1)
