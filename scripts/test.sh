@@ -19,7 +19,7 @@ jobs=$(nproc)
 # Names of tests, as regular expressions: where threads start, and what a machine can do otherwise (arithmetic, signs of
 # char). Under emulation they take ten times as long: of those that run the program, and of the models, some are enough.
 tsan_tests='^(base|quant|calib|formats)/'
-arm64_tests='^(base|tensor|config|io|kernels|quant|nn|models|formats|golden)/|^tests/cli/(golden|malformed|module_dit|same_bytes)_test'
+arm64_tests='^(base|tensor|config|io|kernels|quant|nn|models|formats|golden)/|^tests/cli/(golden|malformed|same_bytes)_test'
 arm64_left_out='^models/(wan_traps|wan_cost)_test'
 total_passed=0 total_failed=0 total_skipped=0
 table=""
