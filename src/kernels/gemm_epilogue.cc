@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "tensor/half.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/gemm_epilogue.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -45,9 +43,10 @@ HWY_INLINE V activated(Activation activation, V x) {
   return x;
 }
 
-// One row of 32 sums to 32 results.
+// One row of 32 sums to 32 results, which go to use(first column, vector).
+template <class Use>
 HWY_INLINE void finish_row(const Epilogue& e, const PanelColumns& columns, const void* sums, bool whole,
-                           float row_scale, float* HWY_RESTRICT y) {
+                           float row_scale, const Use& use) {
   const F32 d;
   const hn::RebindToSigned<F32> di;
   const V row = hn::Set(d, row_scale);
@@ -67,26 +66,29 @@ HWY_INLINE void finish_row(const Epilogue& e, const PanelColumns& columns, const
       v = activated(e.activation, v);
       if (e.round) v = round_bf16_v(d, v);
     }
-    hn::StoreU(v, d, y + i);
+    use(i, v);
   }
 }
 
-HWY_INLINE void write_row(const Epilogue& e, const PanelColumns& columns, const float* HWY_RESTRICT y,
-                          int64_t count, int64_t at) {
+HWY_INLINE void bf16_row(const Epilogue& e, const PanelColumns& columns, const void* sums, bool whole,
+                         float row_scale, int64_t count, uint16_t* HWY_RESTRICT out) {
   const F32 d;
-  const size_t lanes = hn::Lanes(d);
-  if (e.bf16 != nullptr) {
-    const hn::RebindToUnsigned<F32> du;
-    const hn::Rebind<uint16_t, F32> dh;
-    size_t i = 0;
-    for (; i + lanes <= static_cast<size_t>(count); i += lanes) {
-      const auto bits = hn::BitCast(du, round_bf16_v(d, hn::LoadU(d, y + i)));
-      hn::StoreU(hn::TruncateTo(dh, hn::ShiftRight<16>(bits)), dh, e.bf16 + at + i);
-    }
-    for (; i < static_cast<size_t>(count); ++i) e.bf16[at + i] = float_to_bf16(y[i]);
-    return;
-  }
-  float* HWY_RESTRICT out = e.f32 + at;
+  const hn::RebindToUnsigned<F32> du;
+  const hn::Rebind<uint16_t, F32> dh;
+  alignas(64) uint16_t part[kPanel];
+  uint16_t* const to = count == kPanel ? out : part;
+  finish_row(e, columns, sums, whole, row_scale, [&](size_t i, V v) HWY_ATTR {
+    const auto bits = hn::BitCast(du, e.round ? v : round_bf16_v(d, v));
+    hn::StoreU(hn::TruncateTo(dh, hn::ShiftRight<16>(bits)), dh, to + i);
+  });
+  if (to == part) std::copy(part, part + count, out);
+}
+
+HWY_INLINE void f32_row(const Epilogue& e, const PanelColumns& columns, const void* sums, bool whole,
+                        float row_scale, int64_t count, float* HWY_RESTRICT out) {
+  const F32 d;
+  alignas(128) float y[kPanel];
+  finish_row(e, columns, sums, whole, row_scale, [&](size_t i, V v) HWY_ATTR { hn::StoreU(v, d, y + i); });
   if (!e.add) {
     std::copy(y, y + count, out);
   } else if (e.gate == nullptr) {
@@ -96,7 +98,7 @@ HWY_INLINE void write_row(const Epilogue& e, const PanelColumns& columns, const 
   }
 }
 
-void run_epilogue(const Epilogue& e, const void* tile, bool whole, const TilePlace& place) {
+void run_epilogue(const Epilogue& e, const void* sums, bool whole, const TilePlace& place) {
   const int64_t count = std::min(kPanel, place.n - place.column);
   const int64_t stride = e.stride != 0 ? e.stride : place.n;
   PanelColumns columns;
@@ -104,11 +106,15 @@ void run_epilogue(const Epilogue& e, const void* tile, bool whole, const TilePla
   copy_columns(e.column_scale, place.column, count, 1.0f, columns.scale);
   copy_columns(e.gate, place.column, count, 1.0f, columns.gate);
   copy_columns(e.column_offset, place.column, count, 0, columns.offset);
-  alignas(128) float y[kPanel];
   for (int64_t r = 0; r < place.rows; ++r) {
     const float row_scale = e.row_scale != nullptr ? e.row_scale[place.row + r] : 1.0f;
-    finish_row(e, columns, static_cast<const float*>(tile) + r * kPanel, whole, row_scale, y);
-    write_row(e, columns, y, count, (place.row + r) * stride + place.column);
+    const float* const row = static_cast<const float*>(sums) + r * kPanel;
+    const int64_t at = (place.row + r) * stride + place.column;
+    if (e.bf16 != nullptr) {
+      bf16_row(e, columns, row, whole, row_scale, count, e.bf16 + at);
+    } else {
+      f32_row(e, columns, row, whole, row_scale, count, e.f32 + at);
+    }
   }
 }
 
@@ -121,8 +127,8 @@ namespace wanslim {
 
 HWY_EXPORT(run_epilogue);
 
-void run_epilogue(const Epilogue& epilogue, const void* tile, bool whole, const TilePlace& place) {
-  HWY_DYNAMIC_DISPATCH(run_epilogue)(epilogue, tile, whole, place);
+void run_epilogue(const Epilogue& epilogue, const void* sums, bool whole, const TilePlace& place) {
+  HWY_DYNAMIC_DISPATCH(run_epilogue)(epilogue, sums, whole, place);
 }
 
 }  // namespace wanslim

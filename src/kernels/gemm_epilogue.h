@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Internal to kernels: brings a finished tile of sums to its place (Epilogue in gemm.h).
+// Internal to kernels: brings the finished sums of a panel to their place (Epilogue in gemm.h).
 #pragma once
 #include <cstdint>
 
@@ -7,11 +7,11 @@
 
 namespace wanslim {
 
-// `tile`: rows x 32 sums, dense; float, or int32 if `whole`. Its first element is output [row, column] of `n`
-// columns; of a last panel only n - column columns count.
+// `sums`: rows x 32, dense, as the tiles of a panel lie one after the other; float, or int32 if `whole`. The
+// first is output [row, column] of `n` columns; of a last panel only n - column columns count.
 struct TilePlace {
   int64_t row = 0, rows = 0, column = 0, n = 0;
 };
-void run_epilogue(const Epilogue& epilogue, const void* tile, bool whole, const TilePlace& place);
+void run_epilogue(const Epilogue& epilogue, const void* sums, bool whole, const TilePlace& place);
 
 }  // namespace wanslim
