@@ -15,8 +15,11 @@ namespace {
 
 constexpr int64_t kWorthExpanding = 8;  // strips that share a panel
 
+constexpr int64_t ceil_div(int64_t value, int64_t unit) {
+  return (value + unit - 1) / unit;
+}
 constexpr int64_t round_up(int64_t value, int64_t unit) {
-  return (value + unit - 1) / unit * unit;
+  return ceil_div(value, unit) * unit;
 }
 
 constexpr int64_t padded_k(int64_t k) {
@@ -77,27 +80,31 @@ struct Operand {
   int64_t element_bytes = 0, rows = 0;
 };
 
-// How the work is cut. Only k_block decides about the order of sums; it depends on k and the target alone.
+// How the work is cut. Only k decides about the order of sums; it depends on the weight and the target alone.
 struct Blocking {
   int64_t m = 0, n = 0, k = 0;
 };
 
+// Every block of columns packs the rows of a anew, and every block of rows expands the panels anew: so blocks
+// are as large as the threads allow, and the longer side is cut first.
 Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWeight& weight) {
-  const int64_t deepest = 1536 * kernel.group / (kernel.words_per_group * 2);  // inputs: a strip of 36 KiB
-  const int64_t pieces = (weight.k + deepest - 1) / deepest;
-  Blocking b;
-  b.k = std::max<int64_t>(4, round_up((weight.k + pieces - 1) / std::max<int64_t>(1, pieces), 4));
-  // Strips of a block stay in the second cache; where panels are expanded, doing that less often is worth
-  // more. As many blocks for each thread.
-  const int64_t most = kernel.expand ? 240 : 96, blocks = round_up((rows + most - 1) / most, threads());
-  b.m = std::min(most, round_up((rows + blocks - 1) / blocks, kernel.rows));
-  b.n = round_up(weight.n, kPanel);
-  if (pieces > 1) b.n = std::min<int64_t>(b.n, kernel.expand ? 2048 : 1024);
-  const int64_t wanted = 3 * threads();
-  while (b.n > 128 && ((rows + b.m - 1) / b.m) * ((weight.n + b.n - 1) / b.n) < wanted) {
-    b.n = round_up(b.n / 2, kPanel);
+  const bool expand = kernel.expand != nullptr;
+  const int64_t deepest = (expand ? 3072 : 1536) * kernel.group / (kernel.words_per_group * 2);
+  const int64_t pieces = std::max<int64_t>(1, ceil_div(weight.k, deepest));
+  // Without expansion strips of a block stay in the second cache; with it they come from the third in time.
+  const int64_t most_m = expand ? 648 : 96, most_n = pieces == 1 ? weight.n : expand ? 2048 : 1024;
+  int64_t row_blocks = ceil_div(rows, most_m), column_blocks = ceil_div(weight.n, most_n);
+  while (row_blocks * column_blocks < threads()) {
+    const int64_t m = rows / row_blocks, n = weight.n / column_blocks;
+    if (m <= kernel.rows && n <= 4 * kPanel) break;
+    (m > n ? row_blocks : column_blocks) *= 2;
   }
-  return b;
+  if (row_blocks * column_blocks < 4 * threads()) {  // as many for each thread
+    while (row_blocks * column_blocks % threads() != 0) ++column_blocks;
+  }
+  return {.m = round_up(ceil_div(rows, row_blocks), kernel.rows),
+          .n = round_up(ceil_div(weight.n, column_blocks), kPanel),
+          .k = std::max<int64_t>(4, round_up(ceil_div(weight.k, pieces), 4))};
 }
 
 struct Task {
@@ -171,11 +178,9 @@ void run_block(const Task& t, int64_t m0, int64_t m1, int64_t p0, int64_t p1) {
       std::byte* const tile = sums + (single ? 0 : (p - p0) * strips) * tile_bytes;
       for (int64_t s = 0; k0 == 0 && s < strips; ++s) start_tile(t, p, tile + s * tile_bytes);
       multiply(t.kernel, packed, panel, inputs, expanded, tile);
-      for (int64_t s = 0; k0 + inputs >= t.weight.k && s < strips; ++s) {
-        const int64_t row = m0 + s * rows;
-        run_epilogue(t.epilogue, tile + s * tile_bytes, t.weight.type == GemmType::kS8,
-                     {.row = row, .rows = std::min(rows, m1 - row), .column = p * kPanel, .n = t.weight.n});
-      }
+      if (k0 + inputs < t.weight.k) continue;
+      run_epilogue(t.epilogue, tile, t.weight.type == GemmType::kS8,
+                   {.row = m0, .rows = m1 - m0, .column = p * kPanel, .n = t.weight.n});
     }
   }
 }
@@ -185,7 +190,7 @@ void run(const MicroKernel& kernel, const Operand& a, const PackedWeight& weight
   if (a.rows == 0 || weight.n == 0) return;
   const Task task{kernel, a, weight, epilogue, choose_blocking(kernel, a.rows, weight)};
   const Blocking& b = task.blocking;
-  const int64_t row_blocks = (a.rows + b.m - 1) / b.m, column_blocks = (weight.n + b.n - 1) / b.n;
+  const int64_t row_blocks = ceil_div(a.rows, b.m), column_blocks = ceil_div(weight.n, b.n);
   parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t m0 = i / column_blocks * b.m, n0 = i % column_blocks * b.n;

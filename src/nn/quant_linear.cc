@@ -15,7 +15,7 @@
 namespace wanslim {
 namespace {
 
-constexpr int64_t kChunk = 1024;  // rows whose codes exist at a time
+constexpr int64_t kChunk = 1296;  // rows whose codes exist at a time: two blocks of a product
 
 bool is_int(Encoding encoding) {
   return encoding == Encoding::kInt8 || encoding == Encoding::kInt4;
