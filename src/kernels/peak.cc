@@ -101,17 +101,21 @@ double micro_kernel_rate(GemmType type, double effort) {
   return best_rate([&] {
     std::vector<uint32_t> strip(static_cast<size_t>(kernel.strip_words(depth)), 0);
     std::vector<uint32_t> panel(static_cast<size_t>(depth * kPanel), 0);  // in any form
-    std::vector<float> tile(static_cast<size_t>(kernel.rows * kPanel), 0);
+    // Several tiles by turns, as in a product: one alone would wait for what was just written to it.
+    constexpr int64_t kTiles = 8;
+    const int64_t tile_size = kernel.rows * kPanel;
+    std::vector<float> tiles(static_cast<size_t>(kTiles * tile_size), 0);
     for (int i = 0; i < calls; ++i) {
       const int64_t groups = depth / kernel.group;
+      float* const tile = tiles.data() + i % kTiles * tile_size;
       if (kernel.expand == nullptr) {
-        kernel.run(strip.data(), panel.data(), groups, tile.data(), kPanel);
+        kernel.run(strip.data(), panel.data(), groups, tile, kPanel);
         continue;
       }
       for (int64_t c = 0; c < kPanel; c += kernel.columns) {
         const std::byte* part =
             reinterpret_cast<const std::byte*>(panel.data()) + c / kernel.columns * kernel.part_bytes(groups);
-        kernel.run_part(strip.data(), part, groups, tile.data() + c, kPanel);
+        kernel.run_part(strip.data(), part, groups, tile + c, kPanel);
       }
     }
     return 2.0 * calls * static_cast<double>(kernel.rows * kPanel * depth);
