@@ -139,7 +139,8 @@ constexpr size_t kNibbleLanes = hn::MaxLanes(NibbleTag());
 HWY_INLINE NibbleBits rounded_byte(const float* HWY_RESTRICT values, float inverse) {
   const NibbleTag d;
   const hn::RebindToUnsigned<NibbleTag> du;
-  const auto y = hn::Mul(hn::LoadU(d, values), hn::Set(d, inverse));
+  const auto scaled = hn::Mul(hn::LoadU(d, values), hn::Set(d, inverse));
+  const auto y = hn::Max(hn::Min(scaled, hn::Set(d, kE2M1.max)), hn::Set(d, -kE2M1.max));
   const auto power = hn::Max(hn::And(hn::BitCast(du, y), hn::Set(du, 0x7f800000u)), hn::Set(du, 127u << 23));
   const auto big = hn::BitCast(d, hn::Add(power, hn::Set(du, (22u << 23) | 0x400000u)));
   // The low bits of a float from 2^22 on count halves.
@@ -161,9 +162,8 @@ HWY_INLINE void nibbles_of(const float* HWY_RESTRICT values, const float (&inver
   }
   const hn::RebindToSigned<decltype(db)> dbi;
   const auto value = hn::BitCast(dbi, hn::Sub(hn::BitCast(db, all), hn::Set(db, 128)));
-  alignas(16) static constexpr uint8_t kCodes[16] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7};
-  const auto magnitude = hn::Min(hn::BitCast(db, hn::Abs(value)), hn::Set(db, 12));
-  const auto code = hn::TableLookupBytes(hn::LoadDup128(db, kCodes), magnitude);
+  alignas(16) static constexpr uint8_t kCodes[16] = {0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 6, 7};
+  const auto code = hn::TableLookupBytes(hn::LoadDup128(db, kCodes), hn::BitCast(db, hn::Abs(value)));
   const auto sign =
       hn::BitCast(db, hn::ShiftRight<4>(hn::And(hn::BitCast(du, value), hn::Set(du, 0x80808080u))));
   const auto codes = hn::BitCast(dq, hn::Or(code, sign));

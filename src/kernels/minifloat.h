@@ -42,8 +42,8 @@ void minifloat_errors(std::span<const float> row, size_t block, MiniFloat format
 void minifloat_errors_bf16(std::span<const float> row, size_t block, MiniFloat format,
                            std::span<const float> scales, std::span<float> errors);
 
-// E2M1 codes of row[i] * inverse[i / block], nearest, half to even, two a byte as pack_nibbles has them; what
-// rounds to zero is 0, never -0. `block` is 16 or 32, and each |product| below 63.
+// E2M1 codes of clamp(row[i] * inverse[i / block], -6, 6), nearest, half to even, two a byte as pack_nibbles
+// has them; what rounds to zero is 0, never -0. `block` is 16 or 32.
 void minifloat_nibbles(std::span<const float> row, size_t block, std::span<const float> inverse,
                        std::span<uint8_t> packed);
 
