@@ -20,7 +20,7 @@ jobs=$(nproc)
 # char). Under emulation they take ten times as long: of those that run the program, and of the models, some are enough.
 tsan_tests='^(base|quant|calib|formats)/'
 arm64_tests='^(base|tensor|config|io|kernels|quant|nn|models|formats|golden)/|^tests/cli/(golden|malformed|same_bytes)_test'
-arm64_left_out='^models/(wan_traps|wan_cost)_test'
+arm64_left_out='^models/(wan_traps|wan_cost|wan_vae|clip_vision)_test'
 total_passed=0 total_failed=0 total_skipped=0
 table=""
 
