@@ -178,13 +178,13 @@ int smallest_under(float dual) {
   return std::max(-127, -126 - floor_log2(dual));
 }
 
-// The same with the best of three float scales, and the best exponents under it.
+// The same with the better of two float scales, and the best exponents under it.
 float best_dual(std::span<const float> values, std::span<const float> absmax, Output out, RowWork& work) {
   const float largest = *std::max_element(absmax.begin(), absmax.end());
   float best = 0;
   double best_error = INFINITY;
   // The reference's own scale first, another only if it is better.
-  for (const float dual : {round_bf16(largest) / 6, largest / 6.5f, largest / 7}) {
+  for (const float dual : {round_bf16(largest) / 6, largest / 6.5f}) {
     if (dual < 0x1p-100f || !std::isfinite(dual)) continue;
     const double unit = static_cast<double>(dual);
     const double error =

@@ -3,7 +3,7 @@
 //
 // In precise the exponent of every block is floor(log2(absmax)) - emax or one more, by squared error
 // (kernels/mx_search.h), and elements are rounded to nearest: over a tensor this is never worse than any of
-// the methods below, so in precise they give the same weights. kDualScale tries three float scales a dual
+// the methods below, so in precise they give the same weights. kDualScale tries two float scales a dual
 // block. In compat they compute what msModelSlim 26.1 computes (spec 4.10, 4.11): exponents from log2 in
 // bf16, elements half away from zero.
 #pragma once
