@@ -89,7 +89,8 @@ struct Blocking {
 // are as large as the threads allow, and the longer side is cut first.
 Blocking choose_blocking(const MicroKernel& kernel, int64_t rows, const PackedWeight& weight) {
   const bool expand = kernel.expand != nullptr;
-  const int64_t deepest = (expand ? 3072 : 1536) * kernel.group / (kernel.words_per_group * 2);
+  // Inputs whose words, a row of a strip, fill 6 or 3 KiB: longer strips load and store tiles less often.
+  const int64_t deepest = (expand ? 1536 : 768) * kernel.group / kernel.words_per_group;
   const int64_t pieces = std::max<int64_t>(1, ceil_div(weight.k, deepest));
   // Without expansion strips of a block stay in the second cache; with it they come from the third in time.
   const int64_t most_m = expand ? 648 : 96, most_n = pieces == 1 ? weight.n : expand ? 2048 : 1024;

@@ -98,7 +98,7 @@ HWY_INLINE void f32_row(const Epilogue& e, const PanelColumns& columns, const vo
   }
 }
 
-void run_epilogue(const Epilogue& e, const void* sums, bool whole, const TilePlace& place) {
+void run_epilogue(const Epilogue& e, const void* sums, bool whole, const PanelPlace& place) {
   const int64_t count = std::min(kPanel, place.n - place.column);
   const int64_t stride = e.stride != 0 ? e.stride : place.n;
   PanelColumns columns;
@@ -127,7 +127,7 @@ namespace wanslim {
 
 HWY_EXPORT(run_epilogue);
 
-void run_epilogue(const Epilogue& epilogue, const void* sums, bool whole, const TilePlace& place) {
+void run_epilogue(const Epilogue& epilogue, const void* sums, bool whole, const PanelPlace& place) {
   HWY_DYNAMIC_DISPATCH(run_epilogue)(epilogue, sums, whole, place);
 }
 
