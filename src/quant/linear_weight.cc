@@ -101,10 +101,8 @@ void for_each_row_in_blocks(const LinearWeight& linear, size_t block, Numerics n
     for (int64_t r = begin; r < end; ++r) {
       const std::span<const float> row = row_at(r);
       block_absmax(row, block, largest);
-      // Adding keeps what is not finite, and is one pass over few values.
-      float sum = 0;
-      for (const float x : largest) sum += x * 0;
-      if (sum != 0) refuse_row(linear, r, row);
+      if (!std::all_of(largest.begin(), largest.end(), [](float x) { return std::isfinite(x); }))
+        refuse_row(linear, r, row);
       body(r, row, largest);
     }
   });

@@ -183,7 +183,8 @@ float best_dual(std::span<const float> values, std::span<const float> absmax, Ou
   const float largest = *std::max_element(absmax.begin(), absmax.end());
   float best = 0;
   double best_error = INFINITY;
-  // The reference's own scale first, another only if it is better.
+  // The reference's own scale first, another only if it is better. A third, which has absmax on 7, would gain
+  // 0.02 dB on normal values for half as much time again.
   for (const float dual : {round_bf16(largest) / 6, largest / 6.5f}) {
     if (dual < 0x1p-100f || !std::isfinite(dual)) continue;
     const double unit = static_cast<double>(dual);
@@ -237,24 +238,23 @@ QuantizedLinear quantize_mx(const LinearWeight& linear, const QuantScheme& schem
   const std::span<uint8_t> weight = result.weight.as<uint8_t>(), scale = result.scale.as<uint8_t>();
   const size_t weight_row = static_cast<size_t>(result.weight.dim(1));
   const size_t scale_row = static_cast<size_t>(result.scale.dim(1));
-  for_each_row_in_blocks(linear, kBlock, numerics,
-                         [&](int64_t r, std::span<const float> row, std::span<const float> absmax) {
-                           const size_t at = static_cast<size_t>(r);
-                           const Output to{weight.subspan(at * weight_row, weight_row),
-                                           scale.subspan(at * scale_row, scale_row)};
-                           if (dual) {
-                             const size_t duals = static_cast<size_t>(in / dual_block);
-                             return dual_row(row, absmax, static_cast<size_t>(dual_block), numerics,
-                                             result.dual_scale.as<float>().subspan(at * duals, duals), to);
-                           }
-                           RowWork& work = row_work(row.size());
-                           if (numerics == Numerics::kCompat) {
-                             reference_exponents(row, absmax, scheme.weight, method, c, Working::kBf16, work);
-                           } else {
-                             mx_search(row, absmax, 1, format_of(scheme.weight), -127, work.exponents);
-                           }
-                           write_row(row, scheme.weight, numerics, 1, work, to);
-                         });
+  const auto quantize_row = [&](int64_t r, std::span<const float> row, std::span<const float> absmax) {
+    const size_t at = static_cast<size_t>(r);
+    const Output to{weight.subspan(at * weight_row, weight_row), scale.subspan(at * scale_row, scale_row)};
+    if (dual) {
+      const size_t duals = static_cast<size_t>(in / dual_block);
+      return dual_row(row, absmax, static_cast<size_t>(dual_block), numerics,
+                      result.dual_scale.as<float>().subspan(at * duals, duals), to);
+    }
+    RowWork& work = row_work(row.size());
+    if (numerics == Numerics::kCompat) {
+      reference_exponents(row, absmax, scheme.weight, method, c, Working::kBf16, work);
+    } else {
+      mx_search(row, absmax, 1, format_of(scheme.weight), -127, work.exponents);
+    }
+    write_row(row, scheme.weight, numerics, 1, work, to);
+  };
+  for_each_row_in_blocks(linear, kBlock, numerics, quantize_row);
   return result;
 }
 

@@ -5,8 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
+#include <string>
 
+#include "base/error.h"
 #include "kernels/reference_minifloat.h"
 #include "quant/mx_exponent.h"
 #include "tensor/dequantize.h"
@@ -68,6 +71,23 @@ TEST(Mx, DualScaleGainsOverPowersOfTwoAndOverTheReference) {
   const double dual = error(Granularity::kDual, MxMethod::kDualScale, Numerics::kPrecise);
   EXPECT_LT(dual, 0.99 * error(Granularity::kBlock, MxMethod::kMinMax, Numerics::kPrecise));
   EXPECT_LT(dual, 0.97 * error(Granularity::kDual, MxMethod::kDualScale, Numerics::kCompat));
+}
+
+TEST(Mx, RefusesWhatIsNotFiniteByItsPlace) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    for (const Encoding encoding : {Encoding::kMxFp8, Encoding::kMxFp4}) {
+      LinearWeight linear = random_linear();
+      linear.weight.as<float>()[5 * kColumns + 77] = bad;
+      try {
+        quantize_mx(linear, scheme_of(encoding, Granularity::kBlock), MxMethod::kMinMax, {},
+                    Numerics::kPrecise);
+        ADD_FAILURE() << bad;
+      } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("blocks.0.ffn.0.weight[5, 77]"), std::string::npos)
+            << error.what();
+      }
+    }
+  }
 }
 
 // What is far below the rest of its dual block, and blocks that are 0 or near it.
