@@ -96,7 +96,7 @@ double register_rate_f32(double effort) {
 double micro_kernel_rate(GemmType type, double effort) {
   const MicroKernel& kernel = kernel_of(type);
   const int64_t element = type == GemmType::kF32 ? 4 : type == GemmType::kBF16 ? 2 : 1;
-  const int64_t depth = 512 / (kernel.expand ? 4 : element);  // a panel of 16 KiB, expanded 32 KiB
+  const int64_t depth = kernel.expand ? 384 : 512 / element;  // a part of 24 KiB, a panel of 16
   const int calls = static_cast<int>(10000 * effort) + 1;
   return best_rate([&] {
     std::vector<uint32_t> strip(static_cast<size_t>(kernel.strip_words(depth)), 0);
