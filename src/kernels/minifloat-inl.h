@@ -62,12 +62,13 @@ HWY_INLINE Floats to_bf16(Floats v) {
   return hn::BitCast(d, hn::And(rounded, hn::Set(du, 0xffff0000u)));
 }
 
-// 2^p, p the exponent of a value but at least the format's smallest.
+// 2^p, p the exponent of a value but at least that of `least`.
+HWY_INLINE Bits binade_from(Floats value, Bits least) {
+  return hn::Max(hn::And(hn::BitCast(BitTag(), value), hn::Set(BitTag(), 0x7f800000u)), least);
+}
 template <int kMinExponent>
 HWY_INLINE Bits binade(Floats value) {
-  const BitTag du;
-  const auto smallest = hn::Set(du, static_cast<uint32_t>(127 + kMinExponent) << 23);
-  return hn::Max(hn::And(hn::BitCast(du, value), hn::Set(du, 0x7f800000u)), smallest);
+  return binade_from(value, hn::Set(BitTag(), static_cast<uint32_t>(127 + kMinExponent) << 23));
 }
 
 // Adding and taking away a power of two large enough leaves the wanted number of mantissa bits, half to even.
@@ -81,13 +82,18 @@ HWY_INLINE Floats nearest_even(Floats magnitude) {
 }
 
 // The same of values of either sign: the sum with one and a half times that power stays within its binade.
-template <int kMantissa, int kMinExponent>
-HWY_INLINE Floats nearest_even_signed(Floats y) {
+// The least binade is that of `least`.
+template <int kMantissa>
+HWY_INLINE Floats nearest_even_from(Floats y, Bits least) {
   const Tag d;
   const BitTag du;
   constexpr uint32_t kUp = (static_cast<uint32_t>(23 - kMantissa) << 23) | 0x400000u;
-  const auto big = hn::BitCast(d, hn::Add(binade<kMinExponent>(y), hn::Set(du, kUp)));
+  const auto big = hn::BitCast(d, hn::Add(binade_from(y, least), hn::Set(du, kUp)));
   return hn::Sub(hn::Add(y, big), big);
+}
+template <int kMantissa, int kMinExponent>
+HWY_INLINE Floats nearest_even_signed(Floats y) {
+  return nearest_even_from<kMantissa>(y, hn::Set(BitTag(), static_cast<uint32_t>(127 + kMinExponent) << 23));
 }
 
 // Code of the nearest value, half to even: of the sum above the mantissa's low bits count units of the last

@@ -59,16 +59,26 @@ void search_e2m1(const float* row, const float* absmax, size_t blocks, float fac
   search<E2M1>(row, absmax, blocks, factor, smallest, kMxE2M1, exponents);
 }
 
+// In units of y, where a block's exponent is the least binade of a value: no scaling, and one fold for all.
 float probe(const float* HWY_RESTRICT row, const float* HWY_RESTRICT absmax, size_t blocks, float factor,
             int smallest) {
-  float total = 0;
-  for (size_t b = 0; b < blocks; ++b) {
+  static_assert(kMxProbe == kLanes);
+  const Tag d;
+  const BitTag du;
+  const auto scale = hn::Set(d, factor);
+  Floats sums[kVectors];
+  for (Floats& sum : sums) sum = hn::Zero(d);
+  for (size_t b = 0; b < blocks; ++b, row += kMxBlock) {
     // What is below 7 steps rounds to 6 at the most.
     const int exponent = std::max(floor_log2(absmax[b] * factor * (8.0f / 7)) - kMxE2M1.log2_max, smallest);
-    const float unit = power_of_two(exponent);
-    total += error_within<E2M1>(row + b * kMxBlock, kMxProbe, factor * power_of_two(-exponent)) * unit * unit;
+    const auto least = hn::Set(du, static_cast<uint32_t>(exponent + 127) << 23);
+    for (size_t k = 0; k < kVectors; ++k) {
+      const auto y = hn::Mul(hn::LoadU(d, row + k * hn::MaxLanes(d)), scale);
+      const auto e = hn::Sub(y, nearest_even_from<1>(y, least));
+      sums[k] = hn::Add(sums[k], hn::Mul(e, e));
+    }
   }
-  return total;
+  return fold(sums);
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ void mx_search(std::span<const float> row, std::span<const float> absmax, float 
                int smallest, std::span<int> exponents);
 
 // What E2M1 would leave of y = row[i] * factor, to compare factors: the sum over the blocks of the squared
-// errors of their first 16 values under e0, or e0 + 1 where absmax is 7 or more.
+// errors of their first 16 values under e0, or e0 + 1 where absmax is 7 or more. Summed over all blocks
+// before the lanes are folded.
 inline constexpr size_t kMxProbe = 16;
 float mx_probe(std::span<const float> row, std::span<const float> absmax, float factor, int smallest);
 

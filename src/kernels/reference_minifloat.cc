@@ -145,13 +145,17 @@ void mx_search(std::span<const float> row, std::span<const float> absmax, float 
 }
 
 float mx_probe(std::span<const float> row, std::span<const float> absmax, float factor, int smallest) {
-  float total = 0;
+  float lanes[16] = {};
   for (size_t b = 0; b < absmax.size(); ++b) {
     const int exponent = first_exponent(absmax[b] * factor * (8.0f / 7), kMxE2M1.log2_max, smallest);
-    total += std::ldexp(
-        block_error(row.subspan(b * kMxBlock, kMxProbe), kE2M1, std::ldexp(factor, -exponent)), 2 * exponent);
+    for (size_t i = 0; i < kMxProbe; ++i) {
+      const float y = std::fabs(row[b * kMxBlock + i] * factor);
+      const float rounded = value_of(nearest_code(std::ldexp(y, -exponent), kE2M1), kE2M1);
+      const float e = y - std::ldexp(rounded, exponent);
+      lanes[i % 16] += e * e;
+    }
   }
-  return total;
+  return folded(lanes);
 }
 
 void nvfp4_search(std::span<const float> row, const Nvfp4Scales& scales, std::span<const uint8_t> first,
