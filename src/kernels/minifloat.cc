@@ -28,6 +28,49 @@ void absmax_blocks(const float* HWY_RESTRICT row, size_t blocks, size_t block, f
   }
 }
 
+#if HWY_TARGET == HWY_SCALAR
+template <class F, MiniRule kRule>
+HWY_INLINE size_t codes_by_four(const float*, size_t i, size_t, Floats, Floats, uint8_t*) {
+  return i;
+}
+#else
+// Byte k of lane j of `all` to byte j of part k, the parts one after another.
+HWY_INLINE hn::Vec<hn::Repartition<uint8_t, Tag> > bytes_in_order(Bits all) {
+  const BitTag du;
+  const hn::Repartition<uint8_t, Tag> db;
+  alignas(16) static constexpr uint8_t kTransposed[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                          2, 6, 10, 14, 3, 7, 11, 15};
+  const auto groups = hn::TableLookupBytes(hn::BitCast(db, all), hn::LoadDup128(db, kTransposed));
+  if constexpr (hn::MaxLanes(Tag()) == 4) {
+    return groups;
+  } else {
+    alignas(64) static constexpr int32_t kEight[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    alignas(64) static constexpr int32_t kSixteen[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                         2, 6, 10, 14, 3, 7, 11, 15};
+    const auto order = hn::SetTableIndices(du, hn::MaxLanes(Tag()) == 8 ? kEight : kSixteen);
+    return hn::BitCast(db, hn::TableLookupLanes(hn::BitCast(du, groups), order));
+  }
+}
+
+// Four vectors at once, which share a store and the steps that bring 32 bits to 8. Returns where it ends.
+template <class F, MiniRule kRule>
+HWY_INLINE size_t codes_by_four(const float* HWY_RESTRICT row, size_t i, size_t end, Floats scale, Floats max,
+                                uint8_t* HWY_RESTRICT codes) {
+  const Tag d;
+  const hn::Repartition<uint8_t, Tag> db;
+  const size_t lanes = hn::Lanes(d);
+  for (; i + 4 * lanes <= end; i += 4 * lanes) {
+    auto all = F::template code<kRule>(hn::LoadU(d, row + i + 3 * lanes), scale, max);
+    for (size_t k = 3; k-- > 0;) {
+      all = hn::Or(hn::ShiftLeft<8>(all),
+                   F::template code<kRule>(hn::LoadU(d, row + i + k * lanes), scale, max));
+    }
+    hn::StoreU(bytes_in_order(all), db, codes + i);
+  }
+  return i;
+}
+#endif
+
 template <class F, MiniRule kRule>
 HWY_INLINE void codes_of(const float* HWY_RESTRICT row, size_t count, size_t block, float max,
                          const float* HWY_RESTRICT scales, uint8_t* HWY_RESTRICT codes) {
@@ -38,7 +81,7 @@ HWY_INLINE void codes_of(const float* HWY_RESTRICT row, size_t count, size_t blo
   for (size_t start = 0; start < count; start += block, ++scales) {
     const auto scale = hn::Set(d, *scales);
     const size_t end = std::min(count, start + block);
-    size_t i = start;
+    size_t i = codes_by_four<F, kRule>(row, start, end, scale, vmax, codes);
     for (; i + lanes <= end; i += lanes) {
       hn::StoreU(hn::TruncateTo(db, F::template code<kRule>(hn::LoadU(d, row + i), scale, vmax)), db,
                  codes + i);
