@@ -2,6 +2,7 @@
 #include "quant/mx.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -137,10 +138,11 @@ struct Output {
 void write_row(std::span<const float> row, Encoding encoding, Numerics numerics, float factor, RowWork& work,
                Output out) {
   const bool compat = numerics == Numerics::kCompat;
-  for (size_t b = 0; b < work.blocks; ++b) {
-    work.scales[b] = compat ? mx_scale(work.exponents[b]) : factor * power_of_two(-work.exponents[b]);
-    out.scale[b] = static_cast<uint8_t>(work.exponents[b] + 127);
-  }
+  const std::span<const int> exponents = work.exponents;
+  const std::span<float> scales = work.scales;
+  for (size_t b = 0; b < exponents.size(); ++b) out.scale[b] = static_cast<uint8_t>(exponents[b] + 127);
+  for (size_t b = 0; b < exponents.size(); ++b)
+    scales[b] = compat ? mx_scale(exponents[b]) : factor * power_of_two(-exponents[b]);
   const MiniRule rule = compat ? MiniRule::kAway : MiniRule::kEvenInverse;
   if (encoding == Encoding::kMxFp8) {
     minifloat_codes(row, kBlock, kE4M3, rule, work.scales, out.weight);
@@ -178,9 +180,16 @@ int smallest_under(float dual) {
   return std::max(-127, -126 - floor_log2(dual));
 }
 
+// As integers, which compilers compare several at once: magnitudes have the same order.
+float largest_of(std::span<const float> magnitudes) {
+  uint32_t largest = 0;
+  for (const float magnitude : magnitudes) largest = std::max(largest, std::bit_cast<uint32_t>(magnitude));
+  return std::bit_cast<float>(largest);
+}
+
 // The same with the better of two float scales, and the best exponents under it.
 float best_dual(std::span<const float> values, std::span<const float> absmax, Output out, RowWork& work) {
-  const float largest = *std::max_element(absmax.begin(), absmax.end());
+  const float largest = largest_of(absmax);
   float best = 0;
   double best_error = INFINITY;
   // The reference's own scale first, another only if it is better. A third, which has absmax on 7, would gain
