@@ -99,33 +99,40 @@ void run_f32_bf16(const uint32_t* strip, const void* panel, int64_t groups, void
   }
 }
 
-// Floats of a panel: [2 vectors of columns][input][vector].
-void expand_f32(const void* panel, int64_t groups, void* expanded) {
-  const F32 d;
-  float* HWY_RESTRICT to = static_cast<float*>(expanded);
-  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
-    const float* HWY_RESTRICT b = static_cast<const float*>(panel) + column;
-    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 2 * kLanes) {
-      hn::StoreU(hn::LoadU(d, b), d, to);
-      hn::StoreU(hn::LoadU(d, b + kLanes), d, to + kLanes);
-    }
+// Calls body(from, to) for the two vectors of columns of each part and row of a panel, `step` words a part
+// and row. Row by row: a panel comes from memory, and is read once and in order that way.
+template <class Body>
+HWY_INLINE void over_parts(const void* panel, int64_t groups, int64_t step, void* expanded,
+                           const Body& body) {
+  const uint32_t* HWY_RESTRICT from = static_cast<const uint32_t*>(panel);
+  uint32_t* HWY_RESTRICT to = static_cast<uint32_t*>(expanded);
+  for (int64_t k = 0; k < groups; ++k, to += step) {
+    uint32_t* HWY_RESTRICT part = to;
+    for (int column = 0; column < kPanelWidth;
+         column += 2 * kLanes, part += groups * step, from += 2 * kLanes)
+      body(from, part);
   }
 }
 
+// Floats of a panel: [2 vectors of columns][input][vector].
+void expand_f32(const void* panel, int64_t groups, void* expanded) {
+  const U32 d;
+  over_parts(panel, groups, 2 * kLanes, expanded, [&](const uint32_t* from, uint32_t* to) HWY_ATTR {
+    hn::StoreU(hn::LoadU(d, from), d, to);
+    hn::StoreU(hn::LoadU(d, from + kLanes), d, to + kLanes);
+  });
+}
+
 void expand_bf16(const void* panel, int64_t groups, void* expanded) {
-  const U32 du;
-  const auto high_half = hn::Set(du, 0xffff0000u);
-  uint32_t* HWY_RESTRICT to = static_cast<uint32_t*>(expanded);
-  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
-    const uint32_t* HWY_RESTRICT b = static_cast<const uint32_t*>(panel) + column;
-    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 4 * kLanes) {
-      const auto pair0 = hn::LoadU(du, b), pair1 = hn::LoadU(du, b + kLanes);
-      hn::StoreU(hn::ShiftLeft<16>(pair0), du, to);
-      hn::StoreU(hn::ShiftLeft<16>(pair1), du, to + kLanes);
-      hn::StoreU(hn::And(pair0, high_half), du, to + 2 * kLanes);
-      hn::StoreU(hn::And(pair1, high_half), du, to + 3 * kLanes);
-    }
-  }
+  const U32 d;
+  const auto high_half = hn::Set(d, 0xffff0000u);
+  over_parts(panel, groups, 4 * kLanes, expanded, [&](const uint32_t* from, uint32_t* to) HWY_ATTR {
+    const auto pair0 = hn::LoadU(d, from), pair1 = hn::LoadU(d, from + kLanes);
+    hn::StoreU(hn::ShiftLeft<16>(pair0), d, to);
+    hn::StoreU(hn::ShiftLeft<16>(pair1), d, to + kLanes);
+    hn::StoreU(hn::And(pair0, high_half), d, to + 2 * kLanes);
+    hn::StoreU(hn::And(pair1, high_half), d, to + 3 * kLanes);
+  });
 }
 
 template <int kGroup>
@@ -175,17 +182,15 @@ HWY_INLINE hn::Vec<I32> byte_pair(hn::Vec<I32> bytes) {
 //   [2 vectors of columns][group][inputs 0 and 2, inputs 1 and 3][vector].
 void expand_s8(const void* panel, int64_t groups, void* expanded) {
   const I32 d;
-  int32_t* HWY_RESTRICT to = static_cast<int32_t*>(expanded);
-  for (int column = 0; column < kPanelWidth; column += 2 * kLanes) {
-    const int32_t* HWY_RESTRICT b = static_cast<const int32_t*>(panel) + column;
-    for (int64_t k = 0; k < groups; ++k, b += kPanelWidth, to += 4 * kLanes) {
-      const auto codes0 = hn::LoadU(d, b), codes1 = hn::LoadU(d, b + kLanes);
-      hn::StoreU(byte_pair<false>(codes0), d, to);
-      hn::StoreU(byte_pair<false>(codes1), d, to + kLanes);
-      hn::StoreU(byte_pair<true>(codes0), d, to + 2 * kLanes);
-      hn::StoreU(byte_pair<true>(codes1), d, to + 3 * kLanes);
-    }
-  }
+  over_parts(panel, groups, 4 * kLanes, expanded, [&](const uint32_t* from, uint32_t* out) HWY_ATTR {
+    int32_t* const to = reinterpret_cast<int32_t*>(out);
+    const auto codes0 = hn::BitCast(d, hn::LoadU(U32(), from));
+    const auto codes1 = hn::BitCast(d, hn::LoadU(U32(), from + kLanes));
+    hn::StoreU(byte_pair<false>(codes0), d, to);
+    hn::StoreU(byte_pair<false>(codes1), d, to + kLanes);
+    hn::StoreU(byte_pair<true>(codes0), d, to + 2 * kLanes);
+    hn::StoreU(byte_pair<true>(codes1), d, to + 3 * kLanes);
+  });
 }
 
 HWY_INLINE void add_pairs(const int32_t* HWY_RESTRICT a, const int32_t* HWY_RESTRICT b,
@@ -220,92 +225,131 @@ void run_part_s8(const uint32_t* strip, const void* part, int64_t groups, void* 
   }
 }
 
-void transpose_words(const uint32_t* HWY_RESTRICT src, int64_t stride, int64_t count, int64_t rows,
-                     int64_t words, uint32_t* HWY_RESTRICT strip) {
+// What a strip gets of its source: words as they are, or bf16 as float.
+HWY_INLINE uint32_t word_of(uint32_t word) {
+  return word;
+}
+HWY_INLINE uint32_t word_of(uint16_t half) {
+  return static_cast<uint32_t>(half) << 16;
+}
+
+#if HWY_TARGET != HWY_SCALAR
+using Four = hn::Full128<uint32_t>;
+HWY_INLINE hn::Vec<Four> four_words(const uint32_t* from) {
+  return hn::LoadU(Four(), from);
+}
+HWY_INLINE hn::Vec<Four> four_words(const uint16_t* from) {
+  return hn::ShiftLeft<16>(hn::PromoteTo(Four(), hn::LoadU(hn::Rebind<uint16_t, Four>(), from)));
+}
+
+// Four words of each of four rows to four words of the strip, whose words are `rows` apart.
+template <class T>
+HWY_INLINE void transpose_four(const T* HWY_RESTRICT src, int64_t stride, int64_t rows,
+                               uint32_t* HWY_RESTRICT to) {
+  const Four d;
+  const hn::Full128<uint64_t> d64;
+  const auto r0 = four_words(src), r1 = four_words(src + stride);
+  const auto r2 = four_words(src + 2 * stride), r3 = four_words(src + 3 * stride);
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, low01, low23)), d, to);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23)), d, to + rows);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, high01, high23)), d, to + 2 * rows);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23)), d, to + 3 * rows);
+}
+
+// The same of two rows, which strips of six leave.
+template <class T>
+HWY_INLINE void transpose_two(const T* HWY_RESTRICT src, int64_t stride, int64_t rows,
+                              uint32_t* HWY_RESTRICT to) {
+  const Four d;
+  const hn::Half<Four> half;
+  const auto r0 = four_words(src), r1 = four_words(src + stride);
+  const auto low = hn::InterleaveLower(d, r0, r1), high = hn::InterleaveUpper(d, r0, r1);
+  hn::StoreU(hn::LowerHalf(half, low), half, to);
+  hn::StoreU(hn::UpperHalf(half, low), half, to + rows);
+  hn::StoreU(hn::LowerHalf(half, high), half, to + 2 * rows);
+  hn::StoreU(hn::UpperHalf(half, high), half, to + 3 * rows);
+}
+#endif
+
+template <class T>
+HWY_INLINE void transpose(const T* HWY_RESTRICT src, int64_t stride, int64_t count, int64_t rows,
+                          int64_t words, uint32_t* HWY_RESTRICT strip) {
   int64_t row = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const hn::Full128<uint32_t> d;
-  const hn::Full128<uint64_t> d64;
-  for (; row + 4 <= count; row += 4) {
-    const uint32_t* HWY_RESTRICT s = src + row * stride;
+  while (row + 2 <= count) {
+    const int64_t step = row + 4 <= count ? 4 : 2;
+    const T* HWY_RESTRICT s = src + row * stride;
     uint32_t* HWY_RESTRICT out = strip + row;
     int64_t w = 0;
     for (; w + 4 <= words; w += 4) {
-      const auto r0 = hn::LoadU(d, s + w), r1 = hn::LoadU(d, s + stride + w);
-      const auto r2 = hn::LoadU(d, s + 2 * stride + w), r3 = hn::LoadU(d, s + 3 * stride + w);
-      const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
-      const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-      const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
-      const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, low01, low23)), d, out + w * rows);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23)), d, out + (w + 1) * rows);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, high01, high23)), d, out + (w + 2) * rows);
-      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23)), d, out + (w + 3) * rows);
+      if (step == 4) {
+        transpose_four(s + w, stride, rows, out + w * rows);
+      } else {
+        transpose_two(s + w, stride, rows, out + w * rows);
+      }
     }
     for (; w < words; ++w) {
-      for (int64_t i = 0; i < 4; ++i) out[w * rows + i] = s[i * stride + w];
+      for (int64_t i = 0; i < step; ++i) out[w * rows + i] = word_of(s[i * stride + w]);
     }
+    row += step;
   }
 #endif
   for (; row < count; ++row) {
-    for (int64_t w = 0; w < words; ++w) strip[w * rows + row] = src[row * stride + w];
+    for (int64_t w = 0; w < words; ++w) strip[w * rows + row] = word_of(src[row * stride + w]);
   }
   for (; row < rows; ++row) {
     for (int64_t w = 0; w < words; ++w) strip[w * rows + row] = 0;
   }
 }
 
-// Inputs are converted in pieces of this size, so that the rows of a piece stay in the first cache.
+void transpose_words(const uint32_t* HWY_RESTRICT src, int64_t stride, int64_t count, int64_t rows,
+                     int64_t words, uint32_t* HWY_RESTRICT strip) {
+  transpose(src, stride, count, rows, words, strip);
+}
+
+// Inputs are taken in pieces of this size, so that those of a strip stay in the first cache.
 constexpr int64_t kPiece = 256;
 
-// Converts rows to words piece by piece with convert(row pointer, inputs, words) and transposes them.
-template <class T, class Convert>
-HWY_INLINE void pack_pieces(const T* a, int64_t stride, int64_t count, int64_t k, int64_t inputs_per_word,
-                            uint32_t* strip, const Convert& convert) {
-  alignas(64) uint32_t rows[kRows * kPiece];
+// A word for each input, and zeros up to a whole group.
+template <int kGroup, class T>
+HWY_INLINE void pack_words(const T* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
   for (int64_t begin = 0; begin < k; begin += kPiece) {
-    const int64_t inputs = std::min(kPiece, k - begin);
-    int64_t words = 0;
-    for (int64_t i = 0; i < count; ++i) words = convert(a + i * stride + begin, inputs, rows + i * kPiece);
-    HWY_NAMESPACE::transpose_words(rows, kPiece, count, kRows, words,
-                                   strip + begin / inputs_per_word * kRows);
+    transpose(a + begin, stride, count, kRows, std::min(kPiece, k - begin), strip + begin * kRows);
   }
+  for (; k % kGroup != 0; ++k) std::fill_n(strip + k * kRows, kRows, 0u);
 }
 
 template <int kGroup>
 void pack_f32(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
-  pack_pieces(static_cast<const float*>(a), stride, count, k, 1, strip,
-              [](const float* row, int64_t inputs, uint32_t* words) HWY_ATTR {
-                std::memcpy(words, row, static_cast<size_t>(inputs) * 4);
-                while (inputs % kGroup != 0) words[inputs++] = 0;
-                return inputs;
-              });
+  pack_words<kGroup>(static_cast<const uint32_t*>(a), stride, count, k, strip);
 }
 
 void pack_bf16(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
-  pack_pieces(static_cast<const uint16_t*>(a), stride, count, k, 1, strip,
-              [](const uint16_t* row, int64_t inputs, uint32_t* words) HWY_ATTR {
-                for (int64_t i = 0; i < inputs; ++i) words[i] = static_cast<uint32_t>(row[i]) << 16;
-                if (inputs % 2 != 0) words[inputs++] = 0;
-                return inputs;
-              });
+  pack_words<2>(static_cast<const uint16_t*>(a), stride, count, k, strip);
 }
 
 // Per 4 codes two words of int16: (0, 2) and (1, 3), as expand_s8 takes the panel apart.
 void pack_s8(const void* a, int64_t stride, int64_t count, int64_t k, uint32_t* strip) {
-  pack_pieces(static_cast<const int8_t*>(a), stride, count, k, 2, strip,
-              [](const int8_t* row, int64_t inputs, uint32_t* words) HWY_ATTR {
-                const I32 d;
-                alignas(64) int32_t groups[kPiece / 4] = {};
-                std::memcpy(groups, row, static_cast<size_t>(inputs));
-                const int64_t count_groups = (inputs + 3) / 4;
-                int32_t* to = reinterpret_cast<int32_t*>(words);
-                for (int64_t i = 0; i < count_groups; i += kLanes) {
-                  const auto codes = hn::LoadU(d, groups + i);
-                  hn::StoreInterleaved2(byte_pair<false>(codes), byte_pair<true>(codes), d, to + 2 * i);
-                }
-                return 2 * count_groups;
-              });
+  const I32 d;
+  const int8_t* const codes = static_cast<const int8_t*>(a);
+  alignas(64) uint32_t rows[kRows * kPiece / 2];
+  for (int64_t begin = 0; begin < k; begin += kPiece) {
+    const int64_t inputs = std::min(kPiece, k - begin), groups = (inputs + 3) / 4;
+    for (int64_t i = 0; i < count; ++i) {
+      alignas(64) int32_t words[kPiece / 4] = {};
+      std::memcpy(words, codes + i * stride + begin, static_cast<size_t>(inputs));
+      int32_t* const to = reinterpret_cast<int32_t*>(rows + i * kPiece / 2);
+      for (int64_t g = 0; g < groups; g += kLanes) {
+        const auto four = hn::LoadU(d, words + g);
+        hn::StoreInterleaved2(byte_pair<false>(four), byte_pair<true>(four), d, to + 2 * g);
+      }
+    }
+    transpose(rows, kPiece / 2, count, kRows, 2 * groups, strip + begin / 2 * kRows);
+  }
 }
 
 const MicroKernels* table() {
