@@ -101,8 +101,11 @@ HWY_EXPORT(weigh_rows_bf16);
 using WeighRows = void (*)(const float*, int64_t, int64_t, int64_t, float, float*, float*, void*, float*,
                            int64_t);
 
-constexpr int64_t kKeyBlock = 512;   // keys whose scores exist at a time
-constexpr int64_t kQueryBlock = 96;  // queries of a task
+constexpr int64_t kMostKeys = 512;      // keys whose scores exist at a time
+constexpr int64_t kExpandedKeys = 256;  // where keys and values are expanded, which have to stay in the cache
+// Queries of a task: each task expands the keys and values anew, and is worth it from kWorthExpanding strips
+// on.
+constexpr int64_t kFewestQueries = 96, kMostQueries = 960, kWorthExpanding = 32;
 // A masked score. Its weight is e^-87 = 1e-38 at most, which adds nothing to sums that are at least 1.
 constexpr float kMasked = -std::numeric_limits<float>::infinity();
 
@@ -159,24 +162,51 @@ PackedKeys pack_keys(GemmType type, std::span<const T> k, std::span<const T> v, 
   return kv;
 }
 
+struct Call {
+  const MicroKernel& kernel;
+  WeighRows weigh;
+  const PackedKeys& kv;
+  float scale;
+  Layout layout{kv};
+  int64_t key_block = kernel.expand ? kExpandedKeys : kMostKeys;  // decides about the order of sums
+
+  bool expands(int64_t strips) const { return kernel.expand != nullptr && strips >= kWorthExpanding; }
+  int64_t key_groups() const { return (kv.head_dim + kernel.group - 1) / kernel.group; }
+  int64_t key_panel_bytes() const { return kernel.expanded_bytes(key_groups()); }
+  int64_t value_panel_bytes() const { return kernel.expanded_bytes(key_block / kernel.group); }
+  // Panel of keys from `key` on, and the keys from `key` on of the panel of values from `channel` on.
+  const std::byte* key_panel(int64_t head, int64_t key) const {
+    return kv.k.data() + head * layout.k_head() + key * layout.depth * layout.element;
+  }
+  const std::byte* value_panel(int64_t head, int64_t channel, int64_t key) const {
+    return kv.v.data() + head * layout.v_head() +
+           (channel * layout.padded_keys + key * kPanel) * layout.element;
+  }
+};
+
 // What a task works in, cut from the thread's scratch memory.
 struct Workspace {
   uint32_t* query_strips;
-  float* scores;       // strip rows x kKeyBlock
+  float* scores;       // strip rows x keys
   std::byte* weights;  // as scores, elements of the type of kv
   uint32_t* weight_strip;
-  float* sums;  // kQueryBlock x width
+  float* sums;  // queries x width
   float *highest, *total;
+  std::byte *keys = nullptr,
+            *values = nullptr;  // the panels of a block of keys, expanded; null: not worth it
 
-  Workspace(const MicroKernel& kernel, const PackedKeys& kv, const Layout& layout, int64_t strips) {
-    const int64_t rows = strips * kernel.rows;
-    const int64_t sizes[] = {strips * kernel.strip_words(kv.head_dim) * 4,
-                             kernel.rows * kKeyBlock * 4,
-                             kernel.rows * kKeyBlock * layout.element,
-                             kernel.strip_words(kKeyBlock) * 4,
-                             rows * layout.width * 4,
+  Workspace(const Call& call, int64_t strips) {
+    const MicroKernel& kernel = call.kernel;
+    const int64_t rows = strips * kernel.rows, expanding = call.expands(strips) ? 1 : 0;
+    const int64_t sizes[] = {strips * kernel.strip_words(call.kv.head_dim) * 4,
+                             kernel.rows * call.key_block * 4,
+                             kernel.rows * call.key_block * call.layout.element,
+                             kernel.strip_words(call.key_block) * 4,
+                             rows * call.layout.width * 4,
                              rows * 4,
-                             rows * 4};
+                             rows * 4,
+                             expanding * call.key_panel_bytes() * call.key_block / kPanel,
+                             expanding * call.value_panel_bytes() * call.layout.width / kPanel};
     int64_t total_bytes = 0;
     for (int64_t size : sizes) total_bytes += round_up(size, 64);
     std::byte* at = thread_scratch(static_cast<size_t>(total_bytes));
@@ -192,34 +222,48 @@ struct Workspace {
     sums = reinterpret_cast<float*>(next());
     highest = reinterpret_cast<float*>(next());
     total = reinterpret_cast<float*>(next());
-    std::memset(sums, 0, static_cast<size_t>(rows * layout.width) * 4);
+    if (expanding != 0) keys = next(), values = next();
+    std::memset(sums, 0, static_cast<size_t>(rows * call.layout.width) * 4);
     std::fill(highest, highest + rows, kMasked);
     std::fill(total, total + rows, 0.0f);
   }
 };
 
-struct Call {
-  const MicroKernel& kernel;
-  WeighRows weigh;
-  const PackedKeys& kv;
-  Layout layout;
-  float scale;
-};
+// Keys [first, first + padded) and their values as the loops over strips like them best.
+void expand_block(const Call& call, const Workspace& w, int64_t head, int64_t first, int64_t padded) {
+  const MicroKernel& kernel = call.kernel;
+  for (int64_t j = 0; j < padded; j += kPanel) {
+    kernel.expand(call.key_panel(head, first + j), call.key_groups(),
+                  w.keys + j / kPanel * call.key_panel_bytes());
+  }
+  for (int64_t c = 0; c < call.layout.width; c += kPanel) {
+    kernel.expand(call.value_panel(head, c, first), padded / kernel.group,
+                  w.values + c / kPanel * call.value_panel_bytes());
+  }
+}
+
+// tile += strip * panel, the panel as it is stored or, if there is one, expanded.
+void add_panel(const MicroKernel& kernel, const uint32_t* strip, const std::byte* panel,
+               const std::byte* expanded, int64_t groups, float* tile, int64_t stride) {
+  if (expanded == nullptr) return kernel.run(strip, panel, groups, tile, stride);
+  for (int64_t c = 0; c < kPanel; c += kernel.columns, expanded += kernel.part_bytes(groups))
+    kernel.run_part(strip, expanded, groups, tile + c, stride);
+}
 
 // Scores of one strip against keys [first, first + count).
 void score_strip(const Call& call, const Workspace& w, int64_t head, int64_t strip, int64_t first,
                  int64_t count) {
   const MicroKernel& kernel = call.kernel;
-  std::memset(w.scores, 0, static_cast<size_t>(kernel.rows * kKeyBlock) * 4);
-  const std::byte* keys = call.kv.k.data() + head * call.layout.k_head();
-  const int64_t groups = (call.kv.head_dim + kernel.group - 1) / kernel.group;
+  std::memset(w.scores, 0, static_cast<size_t>(kernel.rows * call.key_block) * 4);
   for (int64_t j = 0; j < count; j += kPanel) {
-    kernel.run(w.query_strips + strip * kernel.strip_words(call.kv.head_dim),
-               keys + (first + j) * call.layout.depth * call.layout.element, groups, w.scores + j, kKeyBlock);
+    add_panel(kernel, w.query_strips + strip * kernel.strip_words(call.kv.head_dim),
+              call.key_panel(head, first + j),
+              w.keys == nullptr ? nullptr : w.keys + j / kPanel * call.key_panel_bytes(), call.key_groups(),
+              w.scores + j, call.key_block);
   }
   if (first + count < call.kv.keys) return;
   for (int64_t r = 0; r < kernel.rows; ++r) {
-    float* row = w.scores + r * kKeyBlock;
+    float* row = w.scores + r * call.key_block;
     if (call.kv.last_count != 1) {
       row[count - 1] += static_cast<float>(std::log(static_cast<double>(call.kv.last_count)) / call.scale);
     }
@@ -227,7 +271,7 @@ void score_strip(const Call& call, const Workspace& w, int64_t head, int64_t str
   }
 }
 
-void run_task(const Call& call, const void* q, int64_t q_stride, int64_t head, int64_t rows, float* sums_out,
+void run_task(const Call& call, const void* q, int64_t q_stride, int64_t head, int64_t rows,
               const Workspace& w) {
   const MicroKernel& kernel = call.kernel;
   const int64_t strips = (rows + kernel.rows - 1) / kernel.rows;
@@ -236,20 +280,20 @@ void run_task(const Call& call, const void* q, int64_t q_stride, int64_t head, i
                 std::min(kernel.rows, rows - s * kernel.rows), call.kv.head_dim,
                 w.query_strips + s * kernel.strip_words(call.kv.head_dim));
   }
-  const std::byte* values = call.kv.v.data() + head * call.layout.v_head();
-  for (int64_t first = 0; first < call.kv.keys; first += kKeyBlock) {
-    const int64_t count = std::min(kKeyBlock, call.kv.keys - first), padded = round_up(count, kPanel);
+  for (int64_t first = 0; first < call.kv.keys; first += call.key_block) {
+    const int64_t count = std::min(call.key_block, call.kv.keys - first), padded = round_up(count, kPanel);
+    if (w.keys != nullptr) expand_block(call, w, head, first, padded);
     for (int64_t s = 0; s < strips; ++s) {
       score_strip(call, w, head, s, first, count);
       const int64_t row = s * kernel.rows;
-      float* sums = sums_out + row * call.layout.width;
-      call.weigh(w.scores, kKeyBlock, kernel.rows, padded, call.scale, w.highest + row, w.total + row,
+      float* sums = w.sums + row * call.layout.width;
+      call.weigh(w.scores, call.key_block, kernel.rows, padded, call.scale, w.highest + row, w.total + row,
                  w.weights, sums, call.layout.width);
-      kernel.pack(w.weights, kKeyBlock, kernel.rows, padded, w.weight_strip);
+      kernel.pack(w.weights, call.key_block, kernel.rows, padded, w.weight_strip);
       for (int64_t c = 0; c < call.layout.width; c += kPanel) {
-        kernel.run(w.weight_strip,
-                   values + (c * call.layout.padded_keys + first * kPanel) * call.layout.element,
-                   padded / kernel.group, sums + c, call.layout.width);
+        add_panel(kernel, w.weight_strip, call.value_panel(head, c, first),
+                  w.values == nullptr ? nullptr : w.values + c / kPanel * call.value_panel_bytes(),
+                  padded / kernel.group, sums + c, call.layout.width);
       }
     }
   }
@@ -266,14 +310,17 @@ template <class T>
 void attention(const Call& call, const T* q, int64_t queries, T* out) {
   const PackedKeys& kv = call.kv;
   CHECK(kv.keys > 0);
-  const int64_t stride = kv.heads * kv.head_dim, blocks = (queries + kQueryBlock - 1) / kQueryBlock;
+  const int64_t stride = kv.heads * kv.head_dim;
+  // As many queries a task as leave every thread some.
+  const int64_t share = queries * kv.heads / (4 * threads());
+  const int64_t block = round_up(std::clamp(share, kFewestQueries, kMostQueries), call.kernel.rows);
+  const int64_t blocks = (queries + block - 1) / block;
   parallel_for(kv.heads * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t head = i / blocks, first = i % blocks * kQueryBlock,
-                    rows = std::min(kQueryBlock, queries - first);
+      const int64_t head = i / blocks, first = i % blocks * block, rows = std::min(block, queries - first);
       const int64_t at = first * stride + head * kv.head_dim;
-      const Workspace w(call.kernel, kv, call.layout, (rows + call.kernel.rows - 1) / call.kernel.rows);
-      run_task(call, q + at, stride, head, rows, w.sums, w);
+      const Workspace w(call, (rows + call.kernel.rows - 1) / call.kernel.rows);
+      run_task(call, q + at, stride, head, rows, w);
       for (int64_t r = 0; r < rows; ++r) {
         const float inverse = 1.0f / w.total[r];
         for (int64_t c = 0; c < kv.head_dim; ++c) {
@@ -298,13 +345,13 @@ PackedKeys pack_keys_bf16(std::span<const uint16_t> k, std::span<const uint16_t>
 
 void attention_f32(const float* q, int64_t queries, const PackedKeys& kv, float scale, float* out) {
   CHECK(kv.type == GemmType::kF32);
-  const Call call{micro_kernels().f32, HWY_DYNAMIC_DISPATCH(weigh_rows_f32), kv, Layout(kv), scale};
+  const Call call{micro_kernels().f32, HWY_DYNAMIC_DISPATCH(weigh_rows_f32), kv, scale};
   attention(call, q, queries, out);
 }
 
 void attention_bf16(const uint16_t* q, int64_t queries, const PackedKeys& kv, float scale, uint16_t* out) {
   CHECK(kv.type == GemmType::kBF16);
-  const Call call{micro_kernels().bf16, HWY_DYNAMIC_DISPATCH(weigh_rows_bf16), kv, Layout(kv), scale};
+  const Call call{micro_kernels().bf16, HWY_DYNAMIC_DISPATCH(weigh_rows_bf16), kv, scale};
   attention(call, q, queries, out);
 }
 
