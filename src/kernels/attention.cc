@@ -192,8 +192,9 @@ struct Workspace {
   uint32_t* weight_strip;
   float* sums;  // queries x width
   float *highest, *total;
-  std::byte *keys = nullptr,
-            *values = nullptr;  // the panels of a block of keys, expanded; null: not worth it
+  // The panels of a block of keys, expanded; null: not worth it.
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
 
   Workspace(const Call& call, int64_t strips) {
     const MicroKernel& kernel = call.kernel;
@@ -311,7 +312,7 @@ void attention(const Call& call, const T* q, int64_t queries, T* out) {
   const PackedKeys& kv = call.kv;
   CHECK(kv.keys > 0);
   const int64_t stride = kv.heads * kv.head_dim;
-  // As many queries a task as leave every thread some.
+  // Large tasks, but four for each thread.
   const int64_t share = queries * kv.heads / (4 * threads());
   const int64_t block = round_up(std::clamp(share, kFewestQueries, kMostQueries), call.kernel.rows);
   const int64_t blocks = (queries + block - 1) / block;
